@@ -1,0 +1,1 @@
+"""ERP bridge: order files and order commands in, job orders in the tree."""

@@ -1,0 +1,1 @@
+"""Sparkplug B bridge: a host application that republishes metrics into the tree."""

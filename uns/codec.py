@@ -1,0 +1,243 @@
+"""The one parse point: an MQTT message becomes a model value, or a Reject with its reason.
+
+Contracts fail closed. Nothing behind this module sees bytes, and nothing before it sees models.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from uns.fold import Document, Draft
+from uns.model.events import BRIDGE_EVENTS, COMMANDS, EVENTS, Command, Event, Tag
+from uns.model.observation import Quality, Scalar
+from uns.model.path import RETAINED, Topic, TopicError, level_of, parent, parse_topic
+from uns.model.plant import Plant
+
+BYTES_MAX: Final[dict[str, int]] = {
+    "_tag": 150,
+    "_event": 96_000,
+    "_state": 5_000,
+    "_cmd": 64_000,
+    "_meta": 256_000,
+    "_hub": 256_000,
+}
+DEPTH_MAX: Final = 32
+REASON_LENGTH_MAX: Final = 300
+PROCESSOR_SOURCE: Final = "processor"
+Model = TypeVar("Model", bound=BaseModel)
+_BRIDGE_TYPES: Final = frozenset(model.type_name for model in BRIDGE_EVENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A message that breaks the contract: why, and the bytes as they came."""
+
+    reject_class: str
+    reason: str
+    topic: str
+    original: bytes = field(repr=False)
+
+
+class Cleared(NamedTuple):
+    """An empty retained payload: the topic was deleted."""
+
+    topic: Topic
+
+
+Value = Event | Tag | Command | Document | Cleared
+
+
+class Message(NamedTuple):
+    """A well-formed message of our tree."""
+
+    topic: Topic
+    value: Value
+
+
+class _RefusedError(ValueError):
+    def __init__(self, reject_class: str, reason: str) -> None:
+        super().__init__(reason)
+        self.reject_class = reject_class
+
+
+class Codec:
+    """Decodes against one plant: topics, writers and payloads."""
+
+    def __init__(self, plant: Plant) -> None:
+        self._enterprise = plant.enterprise
+        self._tags = {path: frozenset(place.cell.tags) for path, place in plant.cells.items()}
+        self._bridge_of = {path: places[0].line.bridge for path, places in plant.lines.items()}
+        self._erp = frozenset(n for n, b in plant.bridges.items() if b.protocol == "erp")
+        self._places = frozenset(
+            "/".join(parts[:n])
+            for path in plant.cells
+            for parts in [path.split("/")]
+            for n in range(1, len(parts) + 1)
+        )
+
+    def decode(self, topic: str, payload: bytes, *, retain: bool = False) -> Message | Reject:
+        """Parse one message. A Reject names its class, the field at fault and the fix."""
+        try:
+            parsed = self._topic(topic)
+            return Message(parsed, self._value(parsed, payload, retain=retain))
+        except _RefusedError as refused:
+            reason = str(refused)[:REASON_LENGTH_MAX]
+            return Reject(refused.reject_class, reason, topic, payload)
+
+    def _topic(self, text: str) -> Topic:
+        try:
+            topic = parse_topic(text)
+        except TopicError as error:
+            raise _RefusedError("bad-topic", str(error)) from None
+        if topic.path not in self._places:
+            raise _RefusedError("unknown-topic", f"no place {topic.path!r} in namespace.yaml")
+        if topic.kind == "_tag" and topic.name not in self._tags.get(topic.path, ()):
+            raise _RefusedError("unknown-topic", f"no tag {topic.name!r} at {topic.path}")
+        return topic
+
+    def _value(self, topic: Topic, payload: bytes, *, retain: bool) -> Value:
+        if topic.kind == "_cmd" and retain:
+            raise _RefusedError("retained-command", "commands are refused when retained")
+        if not payload:
+            if topic.kind in RETAINED:
+                return Cleared(topic)
+            raise _RefusedError("empty", f"an empty payload says nothing under {topic.kind}")
+        if len(payload) > BYTES_MAX[topic.kind]:
+            limit = BYTES_MAX[topic.kind]
+            raise _RefusedError(
+                "oversize", f"{len(payload)} bytes: at most {limit} under {topic.kind}"
+            )
+        document = parse_json(payload)
+        match topic.kind:
+            case "_tag":
+                return _validated(Tag, document)
+            case "_event":
+                return self._event(topic, document)
+            case "_cmd":
+                return _command(topic, document)
+            case _:
+                return document
+
+    def _event(self, topic: Topic, document: Document) -> Event:
+        model = EVENTS.get(topic.name)
+        if model is None:
+            raise _RefusedError("unknown-event", f"no event type {topic.name!r}")
+        event = _validated(model, document)
+        if event.path != topic.path:
+            raise _RefusedError("wrong-path", f"path {event.path!r} under topic {topic.path!r}")
+        self._check_writer(event)
+        return event
+
+    def _check_writer(self, event: Event) -> None:
+        writer = event.source.partition(":")[0]
+        if event.type not in _BRIDGE_TYPES:
+            allowed = {PROCESSOR_SOURCE}
+        elif level_of(event.path) in ("line", "cell"):
+            allowed = {self._bridge_of[parent(event.path, "line")], *self._erp}
+        else:
+            allowed = set(self._erp)
+        if writer not in allowed:
+            wanted = ", ".join(sorted(allowed))
+            raise _RefusedError("wrong-writer", f"{event.type} from {writer!r}: only {wanted} may")
+
+
+def parse_json(payload: bytes) -> Document:
+    """A JSON object: UTF-8, no NaN, no duplicate keys, bounded depth."""
+    try:
+        value = json.loads(
+            payload.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
+        )
+    except UnicodeDecodeError as error:
+        raise _RefusedError("bad-json", f"not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise _RefusedError("bad-json", f"not JSON: {error}") from None
+    except RecursionError:
+        raise _RefusedError("bad-json", f"nested deeper than {DEPTH_MAX}") from None
+    if not isinstance(value, dict):
+        raise _RefusedError("bad-json", "the payload must be a JSON object")
+    if _depth(value) > DEPTH_MAX:
+        raise _RefusedError("bad-json", f"nested deeper than {DEPTH_MAX}")
+    return value
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> Document:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise _RefusedError("bad-json", "a key stands twice in one object")
+    return document
+
+
+def _no_constant(word: str) -> Any:
+    raise _RefusedError("bad-json", f"{word} is not JSON")
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level and depth <= DEPTH_MAX:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+    return depth
+
+
+def _command(topic: Topic, document: Document) -> Command:
+    name = "/".join((topic.name, *topic.keys))
+    model = COMMANDS.get(name)
+    if model is None:
+        raise _RefusedError("unknown-command", f"no command {name!r}; known: {', '.join(COMMANDS)}")
+    return _validated(model, document)
+
+
+def _validated(model: type[Model], document: Document) -> Model:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "payload"
+        raise _RefusedError("bad-payload", f"{where}: {first['msg']}") from None
+
+
+def encode_document(document: Mapping[str, Any]) -> bytes:
+    """A JSON object in the given key order, compact; ValueError on NaN."""
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def encode_event(draft: Draft, source: str, epoch: int, seq: int) -> bytes:
+    """The bytes of an event, the same on every resend. Without an id of its own it gets one."""
+    return encode_document(
+        {
+            "id": draft.id or f"{source}:{epoch}:{seq}",
+            "type": draft.type,
+            "at_ms": draft.at_ms,
+            "path": draft.path,
+            "source": source,
+            "epoch": epoch,
+            "seq": seq,
+            **draft.body,
+        }
+    )
+
+
+def encode_tag(
+    value: Scalar, at_ms: int, quality: Quality, unit: str | None, reason: str | None = None
+) -> bytes:
+    """A tag payload of at most 150 bytes: a long text or reason is cut, never the message lost."""
+    document: Document = {"value": value, "timestamp_ms": at_ms, "quality": quality}
+    if unit is not None:
+        document["unit"] = unit
+    if reason is not None:
+        document["reason"] = reason
+    for key in ("reason", "value"):
+        while len(encoded := encode_document(document)) > BYTES_MAX["_tag"]:
+            if not isinstance(document.get(key), str) or not document[key]:
+                break
+            document[key] = document[key][:-8]
+    return encoded

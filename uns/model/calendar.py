@@ -1,0 +1,108 @@
+"""Shifts: recurring openings (RRULE, RFC 5545) with a duration, in a site's time zone.
+
+An instant belongs to the shift that opened last, until it closes or the next one opens; a night
+shift belongs to the day it opens. Wall-clock openings keep their local time over DST, durations are
+elapsed time between two local wall times, so a shift across a DST change is 7 or 9 hours long.
+Before 2024 and from 2100 on nothing is planned: a stamp out there is a broken clock.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Annotated, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from dateutil.rrule import rrulestr
+from pydantic import BaseModel, ConfigDict, Field
+
+LOOK_BACK: Final = timedelta(days=8)
+LOOK_AHEAD: Final = timedelta(days=8)
+FIRST_DAY: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - local wall time on purpose
+LAST_DAY: Final = datetime(2100, 1, 1)  # noqa: DTZ001 - local wall time on purpose
+END_OF_TIME_MS: Final = 2**53
+OFF_SHIFT: Final = "off-shift"
+
+
+class Shift(BaseModel):
+    """One recurring shift: local opening times by RRULE and a length in minutes of wall time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str = ""
+    rrule: str
+    duration_min: Annotated[int, Field(gt=0, le=24 * 60)]
+
+
+class Window(NamedTuple):
+    """One shift of one day: `id` is `2026-11-23-early`, `day` the local day it opened."""
+
+    id: str
+    shift: str
+    day: str
+    start_ms: int
+    end_ms: int
+
+    @property
+    def planned(self) -> bool:
+        """Whether the plant is planned to run: false between shifts."""
+        return self.shift != OFF_SHIFT
+
+
+class Calendar:
+    """The shifts of one site. `window_at` is cached per local day; every instant has a window."""
+
+    def __init__(self, time_zone: str, shifts: Mapping[str, Shift]) -> None:
+        self._zone = ZoneInfo(time_zone)
+        self._shifts = dict(shifts)
+        self._windows = lru_cache(maxsize=16)(self._windows_around)
+        self._first_ms, self._last_ms = self._ms(FIRST_DAY), self._ms(LAST_DAY)
+
+    def window_at(self, at_ms: int) -> Window:
+        """The shift at an instant, or the off-shift window between its neighbours.
+
+        A pause longer than the look-ahead of eight days is given in pieces.
+        """
+        if at_ms < self._first_ms:
+            return self._pause(0, self._first_ms)
+        if at_ms >= self._last_ms:
+            return self._pause(self._last_ms, END_OF_TIME_MS)
+        day = datetime.fromtimestamp(at_ms / 1000, self._zone).date()
+        windows = self._windows(day.isoformat())
+        i = bisect_right([w.start_ms for w in windows], at_ms) - 1
+        return windows[max(i, 0)]
+
+    def _windows_around(self, day: str) -> tuple[Window, ...]:
+        middle = datetime.fromisoformat(day)
+        openings = sorted(
+            (start, name)
+            for name, shift in self._shifts.items()
+            for start in rrulestr(shift.rrule, dtstart=FIRST_DAY).between(
+                middle - LOOK_BACK, middle + LOOK_AHEAD, inc=True
+            )
+        )
+        planned = [self._window(name, start) for start, name in openings]
+        return tuple(self._with_pauses(planned, middle))
+
+    def _window(self, name: str, start: datetime) -> Window:
+        end = start + timedelta(minutes=self._shifts[name].duration_min)
+        day = start.date().isoformat()
+        return Window(f"{day}-{name}", name, day, self._ms(start), self._ms(end))
+
+    def _with_pauses(self, planned: list[Window], middle: datetime) -> list[Window]:
+        edge, out = self._ms(middle - LOOK_BACK), list[Window]()
+        for i, window in enumerate(planned):
+            if window.start_ms > edge:
+                out.append(self._pause(edge, window.start_ms))
+            end = min([window.end_ms, *(w.start_ms for w in planned[i + 1 : i + 2])])
+            out.append(window._replace(end_ms=end))
+            edge = end
+        horizon = self._ms(middle + LOOK_AHEAD)
+        return [*out, self._pause(edge, horizon)] if edge < horizon else out
+
+    def _pause(self, start_ms: int, end_ms: int) -> Window:
+        day = datetime.fromtimestamp(start_ms / 1000, self._zone).date().isoformat()
+        return Window(f"{day}-{OFF_SHIFT}-{start_ms}", OFF_SHIFT, day, start_ms, end_ms)
+
+    def _ms(self, local: datetime) -> int:
+        return int(local.replace(tzinfo=self._zone).astimezone(UTC).timestamp() * 1000)

@@ -1,0 +1,68 @@
+"""What a bridge may say: readings of tags, the link to its source, facts and bad input.
+
+A bridge client is an asynchronous iterator of batches of observations. When the runner asks
+for the next batch, everything in the last one is durable: only then may a client forget it
+(move a file to `done/`, acknowledge a device).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Quality = Literal["good", "uncertain", "bad"]
+Scalar = float | int | str | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one tag; `cell` is the place, `at_ms` the source's clock."""
+
+    cell: str
+    tag: str
+    value: Scalar
+    at_ms: int
+    quality: Quality = "good"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The connection to a source (an endpoint, a device) came up or went down.
+
+    `cells` are the places that depend on it: down turns their tags bad.
+    """
+
+    endpoint: str
+    cells: tuple[str, ...]
+    up: bool
+    at_ms: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that happened, ready to become an event of `type` at `path`.
+
+    `business_key` makes it idempotent: a key that was recorded before is dropped by the runner.
+    """
+
+    path: str
+    type: str
+    at_ms: int
+    body: Mapping[str, Any]
+    key: str | None = None
+    business_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadInput:
+    """Input that could not be used: quarantined with its original bytes, never dropped."""
+
+    origin: str
+    reject_class: str
+    reason: str
+    original: bytes = field(repr=False)
+    at_ms: int = 0
+
+
+Observation = Reading | Link | Fact | BadInput

@@ -1,0 +1,251 @@
+"""The plant as code: what namespace.yaml says, as immutable values with look-ups.
+
+Owns the shape and the cross references of one enterprise. Does not know files, YAML or the
+settings of any protocol: those are checked by the models that the caller passes in.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from uns.model.calendar import Calendar, Shift
+from uns.model.path import SEGMENT, parent
+
+Segment = Annotated[str, Field(pattern=f"^{SEGMENT.pattern}$")]
+Characteristic = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
+Positive = Annotated[int, Field(gt=0)]
+Role = Literal[
+    "value",
+    "state",
+    "fault",
+    "order",
+    "item",
+    "good_count",
+    "scrap_count",
+    "rework_count",
+    "lot_in",
+    "lot_out",
+    "serial",
+    "sample",
+    "characteristic",
+]
+Unit = Literal[
+    "pcs", "kg", "g", "mm", "um", "m", "degC", "bar", "kN", "N", "Nm", "rpm", "s", "ms",
+    "l", "l/min", "A", "kW", "kWh", "percent", "mm/s", "mg/s",
+]  # fmt: skip
+
+
+class Part(BaseModel):
+    """The common rules of namespace.yaml: unknown keys refused, values immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TagSpec(Part):
+    """One tag of a cell and the address it is read from.
+
+    role: what the value means to the MES; `value` is shown and stored, nothing is derived.
+    source: the address, in the words of the line's bridge protocol.
+    rollover: number of values of a cumulative counter (65536 for an unsigned 16-bit one).
+    dead_band: smallest change worth a message, in the tag's unit.
+    characteristic: for role `characteristic`, its name in specifications.
+    item: for role `lot_in`, which component the lot is of; without it, the work in process of
+        the item being made (one piece in, one piece out).
+    """
+
+    role: Role = "value"
+    source: dict[str, Any]
+    unit: Unit | None = None
+    dead_band: Annotated[float, Field(ge=0)] = 0.0
+    rollover: Positive | None = None
+    characteristic: Characteristic | None = None
+    item: Segment | None = None
+    title: str | None = None
+
+
+class Cell(Part):
+    """A work unit: its tags, its ideal cycle per item and how its state codes read."""
+
+    title: str = ""
+    coding: Literal["packtags", "opc30060"] = "packtags"
+    ideal_cycle_ms: dict[Segment, Positive]
+    micro_stop_ms: Positive = 5_000
+    serial_prefix: str | None = None
+    tags: dict[Segment, TagSpec]
+
+    def tag_with_role(self, role: Role) -> str | None:
+        """The name of the first tag with a role, if there is one."""
+        return next((name for name, tag in self.tags.items() if tag.role == role), None)
+
+
+class Line(Part):
+    """A work center: cells in flow order, all read through one bridge."""
+
+    title: str = ""
+    bridge: Segment
+    bottleneck: Segment
+    cells: Annotated[dict[Segment, Cell], Field(min_length=1)]
+
+
+class Area(Part):
+    """A part of a site that holds lines."""
+
+    title: str = ""
+    lines: Annotated[dict[Segment, Line], Field(min_length=1)]
+
+
+class Site(Part):
+    """A plant at one place: one time zone, one shift calendar."""
+
+    title: str = ""
+    time_zone: str
+    shifts: Annotated[dict[Segment, Shift], Field(min_length=1)]
+    areas: Annotated[dict[Segment, Area], Field(min_length=1)]
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        """The shift calendar in the site's time zone."""
+        return Calendar(self.time_zone, self.shifts)
+
+
+class Limits(Part):
+    """The limits of one characteristic; a missing limit is open."""
+
+    unit: Unit
+    lower: float | None = None
+    upper: float | None = None
+
+
+class Specification(Part):
+    """What is inspected at one operation of an item, by revision."""
+
+    revision: str
+    characteristics: Annotated[dict[Characteristic, Limits], Field(min_length=1)]
+
+
+class Routing(Part):
+    """The line that makes an item and its operations (cells) in order."""
+
+    line: str
+    operations: Annotated[list[Segment], Field(min_length=1)]
+
+
+class Item(Part):
+    """A material definition; `bom` is the quantity of each component for one unit of it."""
+
+    title: str
+    unit: Unit = "pcs"
+    bom: dict[Segment, Annotated[float, Field(gt=0)]] = {}
+    routing: Routing | None = None
+    specifications: dict[Segment, Specification] = {}
+
+
+class Reason(Part):
+    """A stop reason: stable code, the loss it books on, and its place in the tree."""
+
+    title: str
+    loss: Literal["breakdown", "set-up", "minor-stop", "starved", "blocked", "planned"]
+    parent: str | None = None
+    planned: bool = False
+
+
+class Bridge(BaseModel):
+    """A connection to the outside; everything but `protocol` belongs to the protocol's model."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    protocol: Segment
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The protocol's own settings, to be parsed by its model."""
+        return dict(self.model_extra or {})
+
+
+class Retention(Part):
+    """How long history is kept, in days."""
+
+    tags_days: Positive = 90
+    events_days: Positive = 3_650
+
+
+class Policy(Part):
+    """The settings behind each KPI; `id` stands on every number made with them."""
+
+    id: str = "iso22400-bottleneck-1"
+    line_method: Literal["bottleneck"] = "bottleneck"
+
+
+class Place(Part):
+    """A cell with its whole context, as look-ups return it."""
+
+    path: str
+    line_path: str
+    site_path: str
+    cell: Cell
+    line: Line
+    site: Site
+
+
+class Plant(Part):
+    """One enterprise: the whole of namespace.yaml."""
+
+    namespace: Literal[1] = Field(description="the version of this format")
+    enterprise: Segment
+    policy: Policy = Policy()
+    retention: Retention = Retention()
+    sites: Annotated[dict[Segment, Site], Field(min_length=1)]
+    items: dict[Segment, Item]
+    reasons: dict[str, Reason] = {}
+    bridges: dict[Segment, Bridge]
+
+    @cached_property
+    def cells(self) -> dict[str, Place]:
+        """Every cell by its path, in the file's order."""
+        return {place.path: place for place in self._places()}
+
+    @cached_property
+    def lines(self) -> dict[str, tuple[Place, ...]]:
+        """Every line's path with its cells in flow order."""
+        lines: dict[str, tuple[Place, ...]] = {}
+        for place in self.cells.values():
+            lines[place.line_path] = (*lines.get(place.line_path, ()), place)
+        return lines
+
+    def _places(self) -> Iterator[Place]:
+        for site_name, site in self.sites.items():
+            for area_name, area in site.areas.items():
+                for line_name, line in area.lines.items():
+                    line_path = f"{self.enterprise}/{site_name}/{area_name}/{line_name}"
+                    for cell_name, cell in line.cells.items():
+                        yield Place.model_construct(
+                            path=f"{line_path}/{cell_name}",
+                            line_path=line_path,
+                            site_path=f"{self.enterprise}/{site_name}",
+                            cell=cell,
+                            line=line,
+                            site=site,
+                        )
+
+    def line_of_item(self, item: str) -> str | None:
+        """The path of the line that makes an item; None for a bought or unknown one."""
+        known = self.items.get(item)
+        if known is None or known.routing is None:
+            return None
+        return f"{self.enterprise}/{known.routing.line}"
+
+    def operations(self, item: str) -> tuple[str, ...]:
+        """The paths of the cells an item passes, in order."""
+        line = self.line_of_item(item)
+        routing = self.items[item].routing if line else None
+        return tuple(f"{line}/{cell}" for cell in routing.operations) if routing else ()
+
+    def served_by(self, bridge: str) -> dict[str, Place]:
+        """The cells that a bridge reads, by path."""
+        return {path: place for path, place in self.cells.items() if place.line.bridge == bridge}
+
+    def calendar_of(self, path: str) -> Calendar:
+        """The shift calendar of the site a place lies in."""
+        return self.sites[parent(path, "site").split("/")[1]].calendar

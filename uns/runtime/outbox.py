@@ -1,0 +1,132 @@
+"""The outbox: what a source said, on disk before it is said, until the record has it.
+
+SQLite with a write-ahead log and synchronous=FULL. One `append` is one transaction: the events get
+their `(source, epoch, seq)` and final bytes, and the caller's memory (what it knew when it said
+them) is stored with them. Knows nothing of MQTT.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from uns.codec import encode_event
+from uns.fold import Draft
+from uns.runtime.clock import wall_ms
+from uns.runtime.errors import OutboxFull
+
+BYTES_MAX: Final = 1 << 30
+_SCHEMA: Final = """
+create table if not exists entry (
+    position integer primary key autoincrement, source text not null, epoch integer not null,
+    seq integer not null, id text not null unique, topic text not null, payload blob not null);
+create index if not exists entry_source on entry (source, epoch, seq);
+create table if not exists source (name text primary key, seq integer not null);
+create table if not exists memory (key text primary key, value text not null);
+"""
+
+
+class Entry(NamedTuple):
+    """One event as it is sent and resent: `position` orders the whole outbox."""
+
+    position: int
+    source: str
+    epoch: int
+    seq: int
+    id: str
+    topic: str
+    payload: bytes
+
+
+class Outbox:
+    """One file; one process at a time. `bytes_max` bounds the disk; beyond it OutboxFull."""
+
+    def __init__(self, path: Path, *, bytes_max: int = BYTES_MAX) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("pragma journal_mode=wal")
+        self._db.execute("pragma synchronous=full")
+        self._db.executescript(_SCHEMA)
+        pages_max = bytes_max // self._scalar("pragma page_size")
+        self._db.execute(f"pragma max_page_count={pages_max}")
+        self._db.execute("insert or ignore into memory values ('epoch', ?)", (str(wall_ms()),))
+        self.epoch = int(self.recall("epoch") or 0)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    def append(
+        self, drafts: Iterable[tuple[str, Draft]], memory: Mapping[str, str] | None = None
+    ) -> list[Entry]:
+        """Store (source, draft) pairs and memory in one transaction; durable on return.
+
+        A draft whose id is still here is not stored again: its entry is returned as it was.
+        Raises OutboxFull when the quota is reached; then nothing was stored.
+        """
+        self._db.execute("begin immediate")
+        try:
+            entries = [self._add(source, draft) for source, draft in drafts]
+            if memory:
+                self._db.executemany("insert or replace into memory values (?, ?)", memory.items())
+            self._db.execute("commit")
+        except BaseException as error:
+            if self._db.in_transaction:  # SQLite has rolled back by itself when it is full
+                self._db.execute("rollback")
+            if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+                raise OutboxFull(
+                    f"outbox: {error}; it empties when the historian is back"
+                ) from None
+            raise
+        return entries
+
+    def recall(self, key: str) -> str | None:
+        """What was remembered under a key."""
+        row = self._db.execute("select value from memory where key = ?", (key,)).fetchone()
+        return str(row[0]) if row else None
+
+    def recall_all(self, prefix: str) -> dict[str, str]:
+        """All that was remembered under keys with a prefix."""
+        rows = self._db.execute(
+            "select key, value from memory where substr(key, 1, ?) = ?", (len(prefix), prefix)
+        )
+        return dict(rows.fetchall())
+
+    def unsettled(self, after: int = 0, limit: int = 1_000) -> Sequence[Entry]:
+        """Entries behind a position, oldest first."""
+        rows = self._db.execute(
+            "select * from entry where position > ? order by position limit ?", (after, limit)
+        )
+        return [Entry(*row) for row in rows]
+
+    def settle(self, source: str, epoch: int, seq: int) -> int:
+        """Forget what is on record: everything of a source up to `seq`; how many were left out."""
+        return self._db.execute(
+            "delete from entry where source = ? and epoch = ? and seq <= ?", (source, epoch, seq)
+        ).rowcount
+
+    def last_seq(self, source: str) -> int:
+        """The highest seq a source has used; 0 before its first event."""
+        row = self._db.execute("select seq from source where name = ?", (source,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def __len__(self) -> int:
+        return self._scalar("select count(*) from entry")
+
+    def _add(self, source: str, draft: Draft) -> Entry:
+        if draft.id and (
+            row := self._db.execute("select * from entry where id = ?", (draft.id,)).fetchone()
+        ):
+            return Entry(*row)
+        seq = self.last_seq(source) + 1
+        payload = encode_event(draft, source, self.epoch, seq)
+        event_id = draft.id or f"{source}:{self.epoch}:{seq}"
+        self._db.execute("insert or replace into source values (?, ?)", (source, seq))
+        position = self._db.execute(
+            "insert into entry (source, epoch, seq, id, topic, payload) values (?, ?, ?, ?, ?, ?)",
+            (source, self.epoch, seq, event_id, draft.topic, payload),
+        ).lastrowid
+        return Entry(position or 0, source, self.epoch, seq, event_id, draft.topic, payload)
+
+    def _scalar(self, sql: str) -> int:
+        return int(self._db.execute(sql).fetchone()[0])

@@ -1,0 +1,221 @@
+"""Runs one (processor, line): rehydrate, then receive, fold, put out, remember, acknowledge.
+
+The order of effects of a commit: outputs durable in the outbox, outputs acknowledged by the
+broker, state acknowledged by the broker, inputs acknowledged to the broker. After any crash work
+repeats with equal ids, and what was done is a duplicate. A single writer: fixed client id, one
+connection for input and output, an owner epoch against zombies.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from uns.codec import Codec, Reject, encode_document
+from uns.fold import Document, Draft, Mark, Processor, Tick, advance
+from uns.model.events import BRIDGE_EVENTS, Event
+from uns.model.path import to_dotted
+from uns.mqtt.client import MqttClient
+from uns.mqtt.message import Message, Outgoing, Session
+from uns.runtime.clock import PlantClock
+from uns.runtime.errors import Fenced
+from uns.runtime.intake import Intake, Taken
+from uns.runtime.outbox import Outbox
+from uns.runtime.resume import Resume, resume_topic
+from uns.runtime.sender import Sender
+
+S = TypeVar("S")
+
+TICK_S: Final = 1.0
+BATCH: Final = 500
+PROBE_TIMEOUT_S: Final = 10.0
+
+log = logging.getLogger(__name__)
+
+StoredState = Callable[[str], Awaitable[bytes | None]]
+
+
+@dataclass
+class RunnerWiring(Generic[S]):
+    """What a runner works with. `stored_state` asks the record for a resume document."""
+
+    processor: Processor[S]
+    line: str
+    enterprise: str
+    codec: Codec
+    client: MqttClient
+    outbox: Outbox
+    clock: PlantClock
+    stored_state: StoredState
+
+
+class Runner(Generic[S]):
+    """One (processor, line): `run` until cancelled; raises Fenced or TakenOver."""
+
+    def __init__(self, wiring: RunnerWiring[S]) -> None:
+        self._w = wiring
+        self._name = wiring.processor.name
+        self.source = f"processor:{self._name}:{to_dotted(wiring.line)}"
+        self._topic = resume_topic(wiring.line, self._name)
+        self._resume = Resume(wiring.processor, wiring.line)
+        self._settled: dict[str, Mark] = {}
+        self._intake = Intake(self._resume.marks, self._settled.get)
+        self._sender = Sender(wiring.outbox, wiring.client)
+        self._published: dict[str, tuple[Document, int]] = {}
+        self._tell_all = False
+        self._ticked_s = 0.0
+        self._passed: list[Message] = []
+        wiring.client.on_connect = self._connected
+
+    async def run(self) -> None:
+        """Rehydrate, take ownership, then fold for ever."""
+        backlog = await self._rehydrate()
+        await self._own()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sender.run())
+            await self._take(backlog)
+            while True:
+                await self._take(await self._w.client.receive(BATCH, TICK_S / 2))
+
+    async def _connected(self, session: Session) -> None:
+        if session is Session.NEW:
+            self._sender.rewind()
+            self._tell_all = True
+
+    async def _rehydrate(self) -> list[Message]:
+        """Load the newest resume document of broker and record; returns what came meanwhile."""
+        probe = f"{self._topic}/probe"
+        await self._w.client.subscribe(
+            [f"{self._topic}/#", f"{self._w.enterprise}/_hub/watermark/#", *_inputs(self._w.line)]
+        )
+        nonce = encode_document({"at_ms": self._w.clock()})
+        await self._w.client.publish(probe, nonce)
+        backlog = list[Message]()
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            while not any(m.topic == probe and m.payload == nonce for m in backlog):
+                backlog += await self._w.client.receive(BATCH)
+        for message in backlog:
+            if message.topic == self._topic:
+                self._resume.load(message.payload)
+            elif "/_hub/watermark/" in message.topic:
+                self._hear(message)
+        if stored := await self._w.stored_state(self._topic):
+            self._resume.load(stored)
+        self._intake = Intake(self._resume.marks, self._settled.get)
+        return backlog
+
+    async def _own(self) -> None:
+        self._resume.owner_epoch += 1
+        self._resume.output_seq = max(self._resume.output_seq, self._w.outbox.last_seq(self.source))
+        log.info("%s owns %s, epoch %d", self._name, self._w.line, self._resume.owner_epoch)
+        self._tell_all = True
+        await self._commit([])
+
+    async def _take(self, messages: list[Message]) -> None:
+        loop_s = asyncio.get_running_loop().time()
+        outputs, done, folded = list[Draft](), list[Message](), False
+        for message in messages:
+            taken, finished = self._admit(message, loop_s)
+            done += finished
+            for one in taken:
+                outputs += self._fold(one.event)
+                done.append(one.message)
+                folded |= one.event.type in self._w.processor.inputs
+        for gap, taken in self._intake.overdue(loop_s, self._name, self._w.clock()):
+            outputs += [gap, *(draft for one in taken for draft in self._fold(one.event))]
+            done += [one.message for one in taken]
+            folded = True
+        self._passed += done
+        if folded or self._tell_all:
+            await self._commit(outputs)
+        await self._tick(loop_s)
+
+    def _admit(self, message: Message, loop_s: float) -> tuple[list[Taken], list[Message]]:
+        if "/_hub/" in message.topic:
+            self._hear(message)
+            return [], [message]
+        decoded = self._w.codec.decode(message.topic, message.payload, retain=message.retain)
+        if isinstance(decoded, Reject) or not isinstance(decoded.value, Event):
+            return [], [message]
+        return self._intake.offer(Taken(decoded.value, message), loop_s)
+
+    def _hear(self, message: Message) -> None:
+        if not message.payload:
+            return
+        if message.topic == self._topic:
+            owner = int(json.loads(message.payload)["owner_epoch"])
+            if owner > self._resume.owner_epoch:
+                raise Fenced(f"{self._topic} belongs to owner {owner} now")
+        elif "/_hub/watermark/" in message.topic:
+            document = json.loads(message.payload)
+            mark = Mark(document["epoch"], document["settled"])
+            self._settled[document["source"]] = mark
+            self._sender.settled(message)
+
+    def _fold(self, event: Event) -> tuple[Draft, ...]:
+        step = advance(self._w.processor, self._resume.state, event)
+        self._resume.state = step.state
+        return step.outputs
+
+    async def _commit(self, outputs: list[Draft]) -> None:
+        """The order of effects; see the module's law."""
+        client = self._w.client
+        if outputs:
+            entries = self._w.outbox.append((self.source, draft) for draft in outputs)
+            self._resume.output_seq = max(e.seq for e in entries)
+            await client.publish_many(Outgoing(e.topic, e.payload) for e in entries)
+            self._sender.sent(max(e.position for e in entries))
+        self._resume.rev += 1
+        documents = self._changed(self._resume.rev)
+        state = Outgoing(self._topic, self._resume.dump(self._w.clock()), retain=True)
+        await client.publish_many([*documents, state])
+        client.ack(self._passed)
+        self._passed.clear()
+
+    async def _tick(self, loop_s: float) -> None:
+        if loop_s - self._ticked_s < TICK_S:
+            return
+        self._ticked_s = loop_s
+        if self._passed:
+            await self._commit([])
+        step = self._w.processor.fold(self._resume.state, Tick(self._w.clock()))
+        self._resume.state = step.state
+        await self._w.client.publish_many([*self._changed(None), *self._cleared()])
+
+    def _changed(self, rev: int | None) -> list[Outgoing]:
+        """Documents to publish. With `rev` None only live values moved: the old rev stays."""
+        documents = self._w.processor.documents(self._resume.state)
+        for topic in self._published.keys() - documents.keys():
+            self._resume.clearing.setdefault(topic, self._resume.output_seq)
+        out, everything = list[Outgoing](), self._tell_all
+        self._tell_all = False
+        for topic, document in documents.items():
+            before, known = self._published.get(topic, (None, self._resume.rev))
+            if document != before or everything:
+                stamp = rev if rev is not None and document != before else known
+                self._published[topic] = (dict(document), stamp)
+                self._resume.clearing.pop(topic, None)
+                out.append(
+                    Outgoing(topic, encode_document({**document, "rev": stamp}), retain=True)
+                )
+        return out
+
+    def _cleared(self) -> list[Outgoing]:
+        """Topics no longer listed whose last facts are in history: empty retained payloads."""
+        recorded = self._settled.get(self.source, Mark(0, 0)).seq
+        ready = [topic for topic, seq in self._resume.clearing.items() if seq <= recorded]
+        for topic in ready:
+            del self._resume.clearing[topic]
+            self._published.pop(topic, None)
+        return [Outgoing(topic, b"", retain=True) for topic in ready]
+
+
+def _inputs(line: str) -> list[str]:
+    """Everything that bridges say on a line: what a source's unbroken sequence is made of."""
+    return [
+        f"{place}/_event/{event.type_name}/#"
+        for place in (line, f"{line}/+")
+        for event in BRIDGE_EVENTS
+    ]
