@@ -1,0 +1,55 @@
+# Everything a fresh Debian 12 needs is set up by tools/provision.py (docs/adr/0002-provisioning.md);
+# what it prints goes to standard error, so a target's standard output is the command's own.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+CACHE := $(or $(UNS_CACHE),$(CURDIR)/.cache)
+TOO_OLD := Python 3.11 or newer is needed: make PYTHON=python3.11 ...
+CHECK := import sys; sys.version_info >= (3, 11) or sys.exit("$(TOO_OLD)")
+PROVISION := $(PYTHON) -c '$(CHECK)' && $(PYTHON) -m tools.provision
+TEST_PATH := PATH="$(CURDIR)/$(BIN):$(CACHE)/bin:$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt bench docs lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: ## run a whole plant; ARGS="--duration 60 --json --data DIR" are passed on
+	@$(PROVISION) demo
+	@$(BIN)/uns demo $(ARGS)
+
+test: lint ## lint, then every test; ARGS="-k oee" are pytest's
+	@$(PROVISION) test
+	@$(TEST_PATH) $(BIN)/python -m pytest $(ARGS)
+
+lint: ## ruff, mypy and the import contracts
+	@$(PROVISION) lint
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: ## format and mend what can be mended
+	@$(PROVISION) lint
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: ## measure, each figure beside its ceiling; ARGS are the bench's
+	@$(PROVISION) test
+	@$(TEST_PATH) $(BIN)/python -m bench $(ARGS)
+
+docs: ## write the command reference, the JSON Schema and the AsyncAPI document
+	@$(PROVISION) lint
+	@$(BIN)/typer uns.cli.app utils docs --name uns --output docs/cli.md
+	@$(BIN)/uns schema namespace > docs/namespace.schema.json
+	@$(BIN)/uns schema asyncapi > docs/asyncapi.json
+
+lock: ## resolve the dependencies anew into tools/lock
+	@$(PROVISION) lint
+	@$(PYTHON) -m tools.lock
+
+clean: ## remove all that make has set up here
+	@rm -rf .venv .cache tests/node/node_modules .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
