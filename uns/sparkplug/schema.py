@@ -1,0 +1,181 @@
+"""Owns the protobuf messages of Sparkplug B; knows fields and numbers, not what they mean.
+
+The field table follows the schema section of the specification (3.0, 6.4.1). The descriptor is
+built at import into a pool of its own, so another Sparkplug library in the same process cannot
+clash with it. Presence is explicit (as proto2: a seq of 0 differs from no seq) and strings are
+checked to be UTF-8 while they are parsed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.internal import api_implementation
+
+from uns.sparkplug.errors import SchemaError
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+Wire: TypeAlias = Any
+"""A protobuf message: the descriptor knows its fields, the type checker cannot."""
+
+_PACKAGE: Final = "uns.spb.v1"
+_ONEOF: Final = "value"
+_Field = descriptor_pb2.FieldDescriptorProto
+
+_SCALARS: Final = {
+    "bool": _Field.TYPE_BOOL,
+    "uint32": _Field.TYPE_UINT32,
+    "uint64": _Field.TYPE_UINT64,
+    "float": _Field.TYPE_FLOAT,
+    "double": _Field.TYPE_DOUBLE,
+    "string": _Field.TYPE_STRING,
+    "bytes": _Field.TYPE_BYTES,
+}
+
+
+class _Row(NamedTuple):
+    name: str
+    number: int
+    kind: str
+    repeated: bool = False
+    in_oneof: bool = False
+
+
+def _scalars_from(first: int) -> tuple[_Row, ...]:
+    """List the six scalar fields of a `value` oneof, numbered from `first`."""
+    kinds = ("uint32", "uint64", "float", "double", "bool", "string")
+    names = ("int", "long", "float", "double", "boolean", "string")
+    return tuple(
+        _Row(f"{name}_value", first + place, kind, in_oneof=True)
+        for place, (name, kind) in enumerate(zip(names, kinds, strict=True))
+    )
+
+
+_MESSAGES: Final[dict[str, tuple[_Row, ...]]] = {
+    "Payload": (
+        _Row("timestamp", 1, "uint64"),
+        _Row("metrics", 2, "Metric", repeated=True),
+        _Row("seq", 3, "uint64"),
+        _Row("uuid", 4, "string"),
+        _Row("body", 5, "bytes"),
+    ),
+    "Metric": (
+        _Row("name", 1, "string"),
+        _Row("alias", 2, "uint64"),
+        _Row("timestamp", 3, "uint64"),
+        _Row("datatype", 4, "uint32"),
+        _Row("is_historical", 5, "bool"),
+        _Row("is_transient", 6, "bool"),
+        _Row("is_null", 7, "bool"),
+        _Row("metadata", 8, "MetaData"),
+        _Row("properties", 9, "PropertySet"),
+        *_scalars_from(10),
+        _Row("bytes_value", 16, "bytes", in_oneof=True),
+        _Row("dataset_value", 17, "DataSet", in_oneof=True),
+        _Row("template_value", 18, "Template", in_oneof=True),
+    ),
+    "MetaData": (
+        _Row("is_multi_part", 1, "bool"),
+        _Row("content_type", 2, "string"),
+        _Row("size", 3, "uint64"),
+        _Row("seq", 4, "uint64"),
+        _Row("file_name", 5, "string"),
+        _Row("file_type", 6, "string"),
+        _Row("md5", 7, "string"),
+        _Row("description", 8, "string"),
+    ),
+    "DataSet": (
+        _Row("num_of_columns", 1, "uint64"),
+        _Row("columns", 2, "string", repeated=True),
+        _Row("types", 3, "uint32", repeated=True),
+        _Row("rows", 4, "Row", repeated=True),
+    ),
+    "Row": (_Row("elements", 1, "DataSetValue", repeated=True),),
+    "DataSetValue": _scalars_from(1),
+    "Template": (
+        _Row("version", 1, "string"),
+        _Row("metrics", 2, "Metric", repeated=True),
+        _Row("parameters", 3, "Parameter", repeated=True),
+        _Row("template_ref", 4, "string"),
+        _Row("is_definition", 5, "bool"),
+    ),
+    "Parameter": (
+        _Row("name", 1, "string"),
+        _Row("type", 2, "uint32"),
+        *_scalars_from(3),
+    ),
+    "PropertyValue": (
+        _Row("type", 1, "uint32"),
+        _Row("is_null", 2, "bool"),
+        *_scalars_from(3),
+        _Row("propertyset_value", 9, "PropertySet", in_oneof=True),
+        _Row("propertysets_value", 10, "PropertySetList", in_oneof=True),
+    ),
+    "PropertySet": (
+        _Row("keys", 1, "string", repeated=True),
+        _Row("values", 2, "PropertyValue", repeated=True),
+    ),
+    "PropertySetList": (_Row("propertyset", 1, "PropertySet", repeated=True),),
+}
+
+
+def _describe() -> descriptor_pb2.FileDescriptorProto:
+    described = descriptor_pb2.FileDescriptorProto(
+        name="uns_spb_v1.proto",
+        package=_PACKAGE,
+        syntax="editions",
+        edition=descriptor_pb2.EDITION_2023,
+    )
+    features = described.options.features
+    features.field_presence = descriptor_pb2.FeatureSet.EXPLICIT
+    features.utf8_validation = descriptor_pb2.FeatureSet.VERIFY
+    features.repeated_field_encoding = descriptor_pb2.FeatureSet.EXPANDED
+    for name, rows in _MESSAGES.items():
+        message = described.message_type.add(name=name)
+        if any(row.in_oneof for row in rows):
+            message.oneof_decl.add(name=_ONEOF)
+        message.field.extend(_field(row) for row in rows)
+    return described
+
+
+def _field(row: _Row) -> descriptor_pb2.FieldDescriptorProto:
+    field = _Field(
+        name=row.name,
+        number=row.number,
+        label=_Field.LABEL_REPEATED if row.repeated else _Field.LABEL_OPTIONAL,
+    )
+    if row.kind in _SCALARS:
+        field.type = _SCALARS[row.kind]
+    else:
+        field.type = _Field.TYPE_MESSAGE
+        field.type_name = f".{_PACKAGE}.{row.kind}"
+    if row.in_oneof:
+        field.oneof_index = 0
+    return field
+
+
+def _build() -> type[Message]:
+    require_upb(api_implementation.Type())
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(_describe().SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Payload"))
+
+
+def require_upb(backend: str) -> None:
+    """Refuse, with SchemaError, a protobuf backend other than upb (up to 20 times slower)."""
+    if backend != "upb":
+        raise SchemaError(
+            f"protobuf runs on the {backend!r} backend, 'upb' is needed: install a binary wheel "
+            "and unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
+        )
+
+
+_PAYLOAD_CLASS: Final = _build()
+
+
+def new_payload() -> Wire:
+    """Make an empty Payload message."""
+    return _PAYLOAD_CLASS()
