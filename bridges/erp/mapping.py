@@ -1,0 +1,209 @@
+"""Orders in pure terms: bytes or a command's document -> a released order, or why not.
+
+Owns what an order must say and when it is the same order again. Knows no folder, queue or clock.
+The same rules hold for a file and for the command `_cmd/order/release`.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+
+from uns.codec import parse_json
+from uns.model.events import Released, Reply
+from uns.model.namespace import did_you_mean
+from uns.model.observation import Fact
+from uns.model.path import TopicError, key_of
+from uns.model.plant import Plant
+
+REJECT_CLASS: Final = "bad-order"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+ORDER_LENGTH_MAX: Final = 128
+QUANTITY_MAX: Final = 10_000_000
+
+Document = Mapping[str, Any]
+Known = Mapping[str, Document]
+"""The bodies of the order's recorded releases, by business key."""
+
+
+class Order(BaseModel):
+    """What an order file says: one JSON object with these keys, and no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    order_id: Annotated[StrictStr, Field(min_length=1, max_length=ORDER_LENGTH_MAX)]
+    """The order's number."""
+    item: StrictStr
+    """What to make: an item of namespace.yaml with a routing."""
+    quantity: Annotated[StrictInt, Field(gt=0, le=QUANTITY_MAX)]
+    """Good pieces wanted."""
+    due: StrictStr | None = None
+    """ISO 8601 with an offset: 2026-11-23T14:00:00+01:00."""
+    priority: Annotated[StrictInt, Field(ge=0, le=100)] = 50
+    """Higher is more urgent."""
+    revision: Annotated[StrictInt, Field(ge=1)] = 1
+    """Raised with every change of the order."""
+
+
+class New(NamedTuple):
+    """The order is new: the fact to record."""
+
+    fact: Fact
+
+
+class Repeated(NamedTuple):
+    """The order is known, word for word: there is nothing to do."""
+
+    reason: str
+
+
+class Refused(NamedTuple):
+    """The order cannot be taken: the key at fault (empty for all of it), why, and the fix."""
+
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}" if self.key else self.reason
+
+
+Outcome = New | Repeated | Refused
+
+
+def is_half(raw: bytes) -> bool:
+    """Whether the bytes break off in the middle of a JSON object: somebody may still write."""
+    try:
+        text = raw.removeprefix(BYTE_ORDER_MARK).decode().rstrip()
+        json.loads(text)
+    except UnicodeDecodeError as error:
+        return error.end >= len(raw) and error.reason == "unexpected end of data"
+    except json.JSONDecodeError as error:
+        return not text or error.pos >= len(text) or not text.endswith("}")
+    except RecursionError:
+        return False
+    return False
+
+
+def read_document(raw: bytes) -> Document | Refused:
+    """The JSON object of a file: UTF-8 with or without a byte order mark."""
+    try:
+        return parse_json(raw.removeprefix(BYTE_ORDER_MARK))
+    except ValueError as error:
+        return Refused("", str(error))
+
+
+def release(document: Document, plant: Plant, known: Callable[[str], Known], at_ms: int) -> Outcome:
+    """Judge an order at plant time `at_ms`. `known` finds what was recorded for an order id."""
+    order = _validated(document)
+    if isinstance(order, Refused):
+        return order
+    due_ms = _due_ms(order.due)
+    line = plant.line_of_item(order.item)
+    if line is None:
+        return Refused("item", _about_item(order.item, plant))
+    if isinstance(due_ms, Refused):
+        return due_ms
+    body = _body(order, due_ms)
+    return _against(known(order.order_id), body) or New(
+        Fact(line, Released.type_name, at_ms, body, business_key=business_key(order))
+    )
+
+
+def business_key(order: Order) -> str:
+    """What makes a release the same one again."""
+    return f"{order.order_id}@{order.revision}"
+
+
+def reply(path: str, request_id: str, outcome: Outcome, at_ms: int) -> Fact:
+    """The answer to a command given at a place. Raises TopicError for an id that is no key."""
+    match outcome:
+        case New(fact):
+            accepted, reason = True, f"order {fact.body['order_id']} released to {fact.path}"
+        case Repeated(reason):
+            accepted = True
+        case Refused():
+            accepted, reason = False, str(outcome)
+    body = {
+        "request_id": request_id,
+        "outcome": "accepted" if accepted else "refused",
+        "reason": reason,
+    }
+    return Fact(path, Reply.type_name, at_ms, body, key=key_of(request_id))
+
+
+def place_in(text: str, key: str) -> tuple[int, int]:
+    """Line and column, from 1, where a key of a JSON text stands; (1, 1) when it does not."""
+    at = max(text.find(f'"{key}"'), 0) if key else 0
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+
+
+def _validated(document: Document) -> Order | Refused:
+    try:
+        order = Order.model_validate(document)
+        key_of(order.order_id)
+    except ValidationError as error:
+        first, *more = error.errors(include_url=False)
+        key = str(first["loc"][0]) if first["loc"] else ""
+        also = f" (and {len(more)} more)" if more else ""
+        return Refused(key, _about_fault(first["type"], key, first["msg"]) + also)
+    except TopicError as error:
+        return Refused("order_id", f"{error}: shorten it")
+    return order
+
+
+def _about_fault(kind: str, key: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return f"unknown key{did_you_mean(key, Order.model_fields)}"
+    return "missing: add it" if kind == "missing" else message
+
+
+def _about_item(item: str, plant: Plant) -> str:
+    if item in plant.items:
+        return f"item {item!r} has no routing: no line makes it"
+    made = [name for name, one in plant.items.items() if one.routing]
+    return f"unknown item {item!r}{did_you_mean(item, made)}"
+
+
+def _due_ms(due: str | None) -> int | Refused | None:
+    if due is None:
+        return None
+    try:
+        at = datetime.fromisoformat(due)
+    except ValueError:
+        return Refused("due", f"{due!r} is no ISO 8601 time: write 2026-11-23T14:00:00+01:00")
+    if at.utcoffset() is None:
+        return Refused("due", f"{due!r} has no offset: add +01:00 or Z")
+    since_1970_ms = round(at.timestamp() * 1000)
+    return since_1970_ms if since_1970_ms >= 0 else Refused("due", f"{due!r} is before 1970")
+
+
+def _body(order: Order, due_ms: int | None) -> dict[str, Any]:
+    body = {
+        "order_id": order.order_id,
+        "item": order.item,
+        "quantity": order.quantity,
+        "due_ms": due_ms,
+        "priority": order.priority,
+        "revision": order.revision,
+    }
+    content = json.dumps(body, sort_keys=True).encode()
+    return {**body, "content_hash": hashlib.sha256(content).hexdigest()}
+
+
+def _against(recorded: Known, body: Document) -> Repeated | Refused | None:
+    """What an order is beside the recorded releases of its id; None when it adds to them."""
+    name, revision = body["order_id"], body["revision"]
+    newest = max((one["revision"] for one in recorded.values()), default=0)
+    for one in recorded.values():
+        if one["revision"] != revision:
+            continue
+        if one["content_hash"] == body["content_hash"]:
+            return Repeated(f"order {name} revision {revision} is known already: nothing to do")
+        reason = f"order {name} revision {revision} is known with other content"
+        return Refused("revision", f"{reason}: raise the revision above {newest}")
+    if revision < newest:
+        return Refused("revision", f"order {name} is at revision {newest} already")
+    return None

@@ -1,0 +1,20 @@
+"""Everything that can go wrong between this bridge and a server, as one tree.
+
+    OpcUaError
+    ├── RefusedError   ours: the settings do not allow it; the message names the fix
+    └── LostError      the network's or the server's: connect again
+
+A node the server does not have is no error here: it turns its own tag bad.
+"""
+
+
+class OpcUaError(Exception):
+    """The root of the tree; the message is the reason a person reads beside a bad tag."""
+
+
+class RefusedError(OpcUaError):
+    """What the settings ask for is not allowed by the settings."""
+
+
+class LostError(OpcUaError):
+    """No connection, no session, no namespace or no sign of life."""

@@ -1,0 +1,337 @@
+"""The Sparkplug bridge on a real broker, with an edge node that can misbehave."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from bridges.sparkplug.client import observe
+from bridges.sparkplug.config import SparkplugSettings
+from tests.brokers import RunningBroker, bounded, collect, unique
+from tests.simulated import example_plant
+from uns.model.observation import BadInput, Link, Observation, Reading
+from uns.mqtt.client import MqttClient
+from uns.mqtt.message import Address, Message, Will
+from uns.sparkplug.datatype import DataType
+from uns.sparkplug.edge import Change, Command, EdgeNode
+from uns.sparkplug.outputs import Publish
+from uns.sparkplug.values import QUALITY_BAD, Metric
+
+PLACES = example_plant().served_by("packing-edge")
+(CELL,) = PLACES
+TAGS = PLACES[CELL].cell.tags
+GROUP, EDGE, DEVICE = "acme", "packing", "pack"
+ENDPOINT = "acme/packing/pack"
+SETTINGS = SparkplugSettings(
+    group=GROUP, edge_node=EDGE, rebirth_interval_ms=300, reorder_timeout_ms=200
+)
+STATE = "spBv1.0/STATE/uns-hub"
+ROOT = Path(__file__).parents[2]
+TEXTS = ("order", "item", "lot_in", "lot_out")
+
+
+def wall_ms() -> int:
+    return int(time.time() * 1000)
+
+
+class Bridge:
+    """The bridge under test; what it has told, batch by batch."""
+
+    def __init__(self, address: Address) -> None:
+        self._told = observe(SETTINGS, PLACES, wall_ms, address)
+        self.batches: list[list[Observation]] = []
+
+    async def next(self) -> list[Observation]:
+        self.batches.append(await anext(self._told))
+        return self.batches[-1]
+
+    async def until(self, wanted: Callable[[Observation], bool]) -> Observation:
+        """Read on until something is told; it."""
+        while True:
+            for observation in await self.next():
+                if wanted(observation):
+                    return observation
+
+    async def reading(self, tag: str, value: Any) -> Reading:
+        found = await self.until(
+            lambda o: isinstance(o, Reading) and (o.tag, o.value) == (tag, value)
+        )
+        assert isinstance(found, Reading)
+        return found
+
+    async def link(self, *, up: bool) -> Link:
+        found = await self.until(lambda o: isinstance(o, Link) and o.up is up)
+        assert isinstance(found, Link)
+        return found
+
+    async def close(self) -> None:
+        await self._told.aclose()
+
+
+@asynccontextmanager
+async def bridge(address: Address) -> AsyncIterator[Bridge]:
+    one = Bridge(address)
+    try:
+        yield one
+    finally:
+        await one.close()
+
+
+class Edge:
+    """An edge node by hand: it says what the test wants, and answers rebirth requests."""
+
+    def __init__(self, client: MqttClient, node: EdgeNode) -> None:
+        self.client = client
+        self.node = node
+        self.asked = asyncio.Event()
+
+    async def send(self, message: Publish) -> None:
+        await self.client.publish(
+            message.topic, message.payload, qos=1 if message.qos else 0, retain=message.retain
+        )
+
+    async def births(self, *, without: str = "", order_id: str = "PO-1") -> None:
+        metrics = [
+            Metric(
+                tag.source["metric"],
+                *((order_id, DataType.STRING) if tag.role in TEXTS else (7, DataType.UINT32)),
+            )
+            for tag in TAGS.values()
+            if tag.source["metric"] != without
+        ]
+        await self.send(self.node.node_birth([], wall_ms()))
+        extra = Metric("Spare", 1, DataType.UINT32)
+        await self.send(self.node.device_birth(DEVICE, [*metrics, extra], wall_ms()))
+
+    async def data(self, *changes: Change) -> None:
+        await self.send(self.node.data(changes, wall_ms(), DEVICE))
+
+    async def obey(self) -> None:
+        """Wait for a command, which is a rebirth request, and answer it."""
+        (message, *_) = await self.client.receive()
+        command = self.node.command(message.topic, message.payload)
+        assert not isinstance(command, Command) or command.rebirth
+        await self.births()
+
+
+@asynccontextmanager
+async def edge(broker: RunningBroker, bd_seq: int = 0) -> AsyncIterator[Edge]:
+    node = EdgeNode(GROUP, EDGE, bd_seq)
+    death = node.will()
+    will = Will(death.topic, death.payload, qos=1, retain=False)
+    async with MqttClient(
+        broker.address(), unique("edge"), clean_session=True, will=will
+    ) as client:
+        await client.subscribe([f"spBv1.0/{GROUP}/NCMD/{EDGE}"])
+        yield Edge(client, node)
+
+
+async def introduce(node: Edge, told: Bridge) -> Link:
+    """The bridge asks for births and gets them."""
+    link = asyncio.create_task(told.link(up=True))
+    await node.obey()
+    return await link
+
+
+def change(name: str, value: Any, quality: int = 192) -> Change:
+    return Change(name, value, wall_ms(), quality=quality)
+
+
+@bounded
+async def test_births_give_every_tag_and_data_comes_message_by_message(
+    mosquitto: RunningBroker,
+) -> None:
+    async with edge(mosquitto) as node, bridge(mosquitto.address("bridge-packer")) as told:
+        link = await introduce(node, told)
+        assert (link.endpoint, link.cells) == (ENDPOINT, (CELL,))
+        shown = {o.tag: o.value for o in told.batches[-1] if isinstance(o, Reading)}
+        assert set(shown) == set(TAGS)
+        assert (shown["order"], shown["good"]) == ("PO-1", 7)
+        await node.data(change("Good", 8), change("State", 4))
+        await node.data(change("Lot", "L-2"))
+        assert [(o.tag, o.value) for o in await told.next() if isinstance(o, Reading)] == [
+            ("good", 8),
+            ("state", 4),
+        ]
+        assert [(o.tag, o.value) for o in await told.next() if isinstance(o, Reading)] == [
+            ("lot", "L-2")
+        ]
+
+
+@bounded
+async def test_source_time_and_quality_are_kept_and_unknown_metrics_say_nothing(
+    mosquitto: RunningBroker,
+) -> None:
+    async with edge(mosquitto) as node, bridge(mosquitto.address("bridge-packer")) as told:
+        await introduce(node, told)
+        await node.data(change("Spare", 2))
+        await node.data(
+            Change("Weight", 5, 1_700_000_000_123),
+            Change("Good", 3, 1_600_000_000_000, is_historical=True),
+        )
+        assert await told.next() == [Reading(CELL, "weight", 5, 1_700_000_000_123)]
+        await node.data(change("Weight", 9, QUALITY_BAD))
+        (bad,) = await told.next()
+        assert isinstance(bad, Reading)
+        assert (bad.value, bad.quality, bad.reason) == (None, "bad", "quality 0 (bad)")
+
+
+@bounded
+async def test_a_birth_that_lacks_a_metric_turns_its_tag_bad(mosquitto: RunningBroker) -> None:
+    async with edge(mosquitto) as node, bridge(mosquitto.address("bridge-packer")) as told:
+        asking = asyncio.create_task(told.link(up=True))
+        await node.client.receive()
+        await node.births(without="Weight")
+        await asking
+        bad = [o for o in told.batches[-1] if isinstance(o, Reading) and o.quality == "bad"]
+        assert [(o.tag, o.reason) for o in bad] == [("weight", "no metric 'Weight' in the birth")]
+
+
+@bounded
+async def test_a_dead_edge_node_takes_the_link_down_and_a_new_one_up(
+    mosquitto: RunningBroker,
+) -> None:
+    async with bridge(mosquitto.address("bridge-packer")) as told:
+        async with edge(mosquitto) as node:
+            await introduce(node, told)
+            await node.send(node.node.death())
+        lost = await told.link(up=False)
+        assert lost.reason == "the edge node died"
+        async with edge(mosquitto, bd_seq=1) as node:
+            await node.births()
+            await told.link(up=True)
+
+
+@bounded
+async def test_a_broker_that_restarts_takes_the_link_down_and_all_comes_again(
+    mosquitto: RunningBroker,
+) -> None:
+    async with edge(mosquitto) as node, bridge(mosquitto.address("bridge-packer")) as told:
+        await introduce(node, told)
+        mosquitto.restart()
+        lost = await told.link(up=False)
+        assert lost.reason == "the host lost the broker"
+        await introduce(node, told)
+        shown = {o.tag for o in told.batches[-1] if isinstance(o, Reading)}
+        assert shown == set(TAGS)
+
+
+@bounded
+async def test_rubbish_is_kept_with_its_bytes_and_the_node_is_asked_again(
+    mosquitto: RunningBroker,
+) -> None:
+    async with edge(mosquitto) as node, bridge(mosquitto.address("bridge-packer")) as told:
+        await introduce(node, told)
+        await asyncio.sleep(SETTINGS.rebirth_interval_ms / 1000)
+        topic = f"spBv1.0/{GROUP}/DDATA/{EDGE}/{DEVICE}"
+        await node.client.publish(topic, b"\xff\xff no protobuf", qos=0)
+        bad, down = await told.next()
+        assert isinstance(bad, BadInput)
+        assert (bad.origin, bad.original) == (topic, b"\xff\xff no protobuf")
+        assert isinstance(down, Link)
+        assert not down.up
+        await introduce(node, told)
+
+
+@bounded
+async def test_a_gap_in_seq_is_waited_for_and_then_healed_by_a_rebirth(
+    mosquitto: RunningBroker,
+) -> None:
+    async with edge(mosquitto) as node, bridge(mosquitto.address("bridge-packer")) as told:
+        await introduce(node, told)
+        node.node.data([change("Good", 8)], wall_ms(), DEVICE)  # made, and never sent
+        await node.data(change("Good", 9))
+        down = await told.link(up=False)
+        assert "is missing" in (down.reason or "")
+        await introduce(node, told)
+
+
+@bounded
+async def test_without_an_edge_node_the_link_is_said_to_be_down(mosquitto: RunningBroker) -> None:
+    async with bridge(mosquitto.address("bridge-packer")) as told:
+        (down,) = await told.next()
+        assert isinstance(down, Link)
+        assert (down.up, down.reason) == (False, "no birth of the edge node")
+
+
+@bounded
+async def test_without_a_broker_the_link_is_said_to_be_down() -> None:
+    async with bridge(Address("127.0.0.1", 9)) as told:
+        (down,) = await told.next()
+        assert isinstance(down, Link)
+        assert (down.up, down.reason) == (False, "no broker")
+
+
+# --- STATE
+
+
+@asynccontextmanager
+async def state_reader(broker: RunningBroker) -> AsyncIterator[MqttClient]:
+    async with MqttClient(broker.address(), unique("reader"), clean_session=True) as client:
+        await client.subscribe([STATE])
+        yield client
+
+
+def said(messages: list[Message]) -> list[bool]:
+    return [json.loads(message.payload)["online"] for message in messages]
+
+
+@bounded
+async def test_the_host_says_online_contradicts_and_says_offline(
+    mosquitto: RunningBroker,
+) -> None:
+    async with state_reader(mosquitto) as reader:
+        async with bridge(mosquitto.address("bridge-packer")) as told:
+            waiting = asyncio.create_task(told.next())
+            (first,) = await collect(reader, 1)
+            assert said([first]) == [True]
+            await reader.publish(STATE, first.payload.replace(b"true", b"false"))
+            assert said(await collect(reader, 2)) == [False, True]
+            await waiting
+        (last,) = await collect(reader, 1)
+        assert said([last]) == [False]
+        assert json.loads(last.payload)["timestamp"] >= json.loads(first.payload)["timestamp"]
+
+
+PROGRAM = """
+import asyncio, sys
+from tests.integration.test_bridge_sparkplug import Bridge
+from uns.mqtt.message import Address
+
+async def main():
+    port, user, password = sys.argv[1:]
+    bridge = Bridge(Address("127.0.0.1", int(port), user, password))
+    while True:
+        await bridge.next()
+
+asyncio.run(main())
+"""
+
+
+def as_process(address: Address) -> "subprocess.Popen[bytes]":
+    arguments = [str(address.port), address.username or "", address.password or ""]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], env=environment)
+
+
+@bounded
+async def test_the_will_of_a_killed_host_has_the_time_of_its_birth(
+    mosquitto: RunningBroker,
+) -> None:
+    process = as_process(mosquitto.address("bridge-packer"))
+    try:
+        async with state_reader(mosquitto) as reader:
+            (first,) = await collect(reader, 1)
+            process.kill()
+            (last,) = await collect(reader, 1)
+    finally:
+        process.kill()
+        process.wait()
+    assert said([first, last]) == [True, False]
+    assert json.loads(last.payload)["timestamp"] == json.loads(first.payload)["timestamp"]
