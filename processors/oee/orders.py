@@ -1,0 +1,41 @@
+"""What each order came to at the bottleneck cell, while it is loaded there and a while after."""
+
+from collections.abc import Iterable
+
+from processors.base import replace
+from processors.oee.account import Booked
+from processors.oee.state import ORDERS_MAX, OrderSums
+
+Orders = dict[str, OrderSums]
+
+
+def booked(orders: Orders, pieces: Iterable[Booked]) -> Orders:
+    """The orders with closed pieces added; one that was never loaded counts as unloaded."""
+    out = dict(orders)
+    for piece in pieces:
+        before = out.get(piece.order_id) or OrderSums(item=piece.item, unloaded_ms=piece.end_ms)
+        unloaded_ms = None if before.unloaded_ms is None else piece.end_ms
+        sums = before.sums + piece.sums
+        out[piece.order_id] = replace(before, sums=sums, unloaded_ms=unloaded_ms)
+    return _bounded(out)
+
+
+def loaded(orders: Orders, order_id: str | None, item: str | None, at_ms: int) -> Orders:
+    """The cell took up an order: every other one is unloaded."""
+    out = {
+        key: order if order.unloaded_ms is not None else replace(order, unloaded_ms=at_ms)
+        for key, order in orders.items()
+        if key != order_id
+    }
+    if order_id is not None:
+        mine = orders.get(order_id) or OrderSums(item=item)
+        out[order_id] = replace(mine, item=item or mine.item, unloaded_ms=None)
+    return _bounded(out)
+
+
+def _bounded(orders: Orders) -> Orders:
+    """Forget the oldest orders beyond ORDERS_MAX, but not the one that is loaded."""
+    gone = [key for key, order in orders.items() if order.unloaded_ms is not None]
+    for key in gone[: max(0, len(orders) - ORDERS_MAX)]:
+        del orders[key]
+    return orders

@@ -1,0 +1,69 @@
+"""PURE: how far each order of a line has come (ISA-95 job orders), from facts to documents.
+
+Reads released, loaded, counted. Writes one document an order, the line's queue, and one
+`order-closed` an order. README.md has the rules.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from processors.base import replace
+from processors.order_progress import fold as rules
+from processors.order_progress.documents import line_documents
+from processors.order_progress.state import LineOrders
+from uns.fold import Document, Draft, Step, Tick
+from uns.model.events import Counted, Event, Loaded, Released
+from uns.model.plant import Plant
+
+
+@dataclass(frozen=True, slots=True)
+class OrderProgress:
+    """The fold over one line's orders, for one plant."""
+
+    plant: Plant
+
+    @property
+    def name(self) -> str:
+        """`order-progress`."""
+        return "order-progress"
+
+    @property
+    def version(self) -> int:
+        """Raised when old states can no longer be read."""
+        return 1
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """What an order's progress follows from."""
+        return frozenset({Released.type_name, Loaded.type_name, Counted.type_name})
+
+    @property
+    def state_type(self) -> type[LineOrders]:
+        """The line's orders."""
+        return LineOrders
+
+    def initial(self, key: str) -> LineOrders:
+        """A line without orders."""
+        return LineOrders(line=key)
+
+    def fold(self, state: LineOrders, event: Event | Tick) -> Step[LineOrders]:
+        """One fact, or the time."""
+        state = replace(state, now_ms=max(state.now_ms, event.at_ms))
+        outputs: tuple[Draft, ...] = ()
+        match event:
+            case Released() if event.path == state.line:
+                state, outputs = rules.released(self.plant, state, event)
+            case Loaded():
+                state, outputs = rules.loaded(self.plant, state, event)
+            case Counted():
+                state, outputs = rules.counted(self.plant, state, event)
+        return Step(state, outputs)
+
+    def documents(self, state: LineOrders) -> Mapping[str, Document]:
+        """The documents of the line's orders and of its queue."""
+        return line_documents(self.plant, state)
+
+
+def build(plant: Plant) -> OrderProgress:
+    """The processor for a plant."""
+    return OrderProgress(plant)

@@ -1,0 +1,95 @@
+"""Well-typed events of the example plant: plausible most of the time, absurd now and then."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from tests.example import EARLY_MS, HOUR_MS, numbered, plant
+from uns.model.equipment import STATES
+from uns.model.events import Event
+
+Row = dict[str, Any]
+LINES = tuple(plant().lines)
+ORDERS = ("PO-1001", "PO-1002", "po 3/ä", "X" * 128)
+ITEMS = (*plant().items, "unheard-of")
+LOTS = ("L1", "L2", "H-3", "\N{PILE OF POO}" * 20)
+FAULTS = (*plant().reasons, "e99")
+WORDS = st.text(min_size=1, max_size=128)
+
+stamps = st.one_of(
+    st.integers(EARLY_MS, EARLY_MS + 100_000),
+    st.integers(EARLY_MS, EARLY_MS + 30 * HOUR_MS),
+    st.sampled_from([EARLY_MS + 8 * HOUR_MS, EARLY_MS + 8 * HOUR_MS - 1, EARLY_MS - 1]),
+    st.sampled_from([0, 1_704_063_599_999, 4_102_441_200_000, 2**53 - 1]),
+)
+order_ids = st.none() | st.sampled_from(ORDERS)
+items = st.none() | st.sampled_from(ITEMS)
+counts = st.integers(0, 20)
+quantities = st.one_of(st.integers(0, 40).map(lambda n: n / 8), st.floats(0, 1e6, allow_nan=False))
+values = st.none() | st.floats(-1e6, 1e6) | st.sampled_from([39.98, 40.02, 12, 119.8])
+
+
+def _fields(event_type: str, **fields: SearchStrategy[Any]) -> SearchStrategy[Row]:
+    return st.fixed_dictionaries({"type": st.just(event_type), "at_ms": stamps, **fields})
+
+
+AT_A_CELL = st.one_of(
+    _fields(
+        "state-changed",
+        state=st.sampled_from(STATES) | st.just("EXECUTE") | WORDS,
+        fault=st.none() | st.sampled_from(FAULTS),
+    ),
+    _fields("counted", good=counts, scrap=counts, rework=counts, order_id=order_ids, item=items),
+    _fields("loaded", order_id=order_ids, item=items),
+    _fields(
+        "consumed",
+        lot=st.sampled_from(LOTS) | WORDS,
+        item=items,
+        quantity=quantities,
+        unit=st.sampled_from(["pcs", "kg"]),
+        order_id=order_ids,
+    ),
+    _fields(
+        "produced",
+        lot=st.sampled_from(LOTS),
+        unit_id=st.none() | st.sampled_from(["PU-0000001", "L1"]),
+        quantity=quantities,
+        unit=st.just("pcs"),
+        order_id=order_ids,
+        item=items,
+    ),
+    _fields(
+        "inspected",
+        sample_id=st.sampled_from(["s1", "s2", "s3"]) | WORDS,
+        values=st.dictionaries(
+            st.sampled_from(["bore", "flatness", "cut_length", "torque", "other"]), values
+        ),
+        order_id=order_ids,
+        item=items,
+    ),
+)
+AT_A_LINE = _fields(
+    "released",
+    order_id=st.sampled_from(ORDERS) | WORDS,
+    item=st.sampled_from(ITEMS),
+    quantity=st.integers(1, 60),
+    due_ms=st.none() | stamps,
+    priority=st.integers(0, 100),
+    revision=st.integers(1, 3),
+)
+
+
+def _placed(line: str) -> SearchStrategy[Row]:
+    cells = [place.path for place in plant().lines[line]]
+    at_a_cell = st.builds(
+        lambda row, path: {**row, "path": path}, AT_A_CELL, st.sampled_from(cells)
+    )
+    return st.one_of(at_a_cell, AT_A_LINE.map(lambda row: {**row, "path": line}))
+
+
+def histories(line: str, max_size: int = 40) -> SearchStrategy[list[Event]]:
+    """Events of one line, numbered as one source's."""
+    return st.lists(_placed(line), max_size=max_size).map(
+        lambda rows: numbered(rows, f"plc:{line}")
+    )

@@ -1,0 +1,127 @@
+"""Shifts in local time: edges, nights, days of 23 and 25 hours, pauses."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uns.model.calendar import END_OF_TIME_MS, Calendar, Shift
+
+BERLIN = ZoneInfo("Europe/Berlin")
+HOUR_MS = 3_600_000
+DAILY = "FREQ=DAILY;BYHOUR={};BYMINUTE=0;BYSECOND=0"
+WORKDAYS = "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR={};BYMINUTE=0;BYSECOND=0"
+
+
+def calendar(**shifts: tuple[str, int]) -> Calendar:
+    return Calendar(
+        "Europe/Berlin",
+        {name: Shift(rrule=rule, duration_min=length) for name, (rule, length) in shifts.items()},
+    )
+
+
+THREE = calendar(
+    early=(DAILY.format(6), 480), late=(DAILY.format(14), 480), night=(DAILY.format(22), 480)
+)
+WEEK = calendar(day=(WORKDAYS.format(8), 480))
+WHOLE_DAY = calendar(day=(DAILY.format(0), 1_440))
+
+
+def ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp() * 1_000)
+
+
+@pytest.mark.parametrize(
+    ("at", "window"),
+    [
+        ("2026-11-23T06:00", "2026-11-23-early"),
+        ("2026-11-23T13:59:59.999", "2026-11-23-early"),
+        ("2026-11-23T14:00", "2026-11-23-late"),
+        ("2026-11-23T22:00", "2026-11-23-night"),
+    ],
+)
+def test_an_edge_belongs_to_the_shift_it_opens(at: str, window: str) -> None:
+    assert THREE.window_at(ms(at)).id == window
+
+
+@pytest.mark.parametrize("at", ["2026-11-23T23:59", "2026-11-24T00:00", "2026-11-24T05:59"])
+def test_a_night_shift_belongs_to_the_day_it_opens(at: str) -> None:
+    window = THREE.window_at(ms(at))
+    assert (window.id, window.day) == ("2026-11-23-night", "2026-11-23")
+    assert (window.start_ms, window.end_ms) == (ms("2026-11-23T22:00"), ms("2026-11-24T06:00"))
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-11-23", 24)]
+)
+def test_a_day_has_23_24_or_25_hours(day: str, hours: int) -> None:
+    window = WHOLE_DAY.window_at(ms(f"{day}T12:00"))
+    assert window.day == day
+    assert window.end_ms - window.start_ms == hours * HOUR_MS
+
+
+@pytest.mark.parametrize(
+    ("inside", "hours"),
+    [("2026-03-29T04:00", 7), ("2026-10-25T04:00", 9), ("2026-11-23T23:00", 8)],
+)
+def test_a_night_across_the_change_of_time_is_7_or_9_hours_long(inside: str, hours: int) -> None:
+    window = THREE.window_at(ms(inside))
+    assert window.shift == "night"
+    assert window.end_ms - window.start_ms == hours * HOUR_MS
+
+
+def test_both_hours_of_the_night_that_has_two_are_of_one_shift() -> None:
+    first = ms("2026-10-25T02:30")
+    assert THREE.window_at(first) == THREE.window_at(first + HOUR_MS)
+
+
+def test_between_shifts_is_one_unplanned_window() -> None:
+    pause = WEEK.window_at(ms("2026-11-23T17:00"))
+    assert not pause.planned
+    assert (pause.start_ms, pause.end_ms) == (ms("2026-11-23T16:00"), ms("2026-11-24T08:00"))
+    assert WEEK.window_at(ms("2026-11-24T08:00")).planned
+
+
+@pytest.mark.parametrize("at", ["2026-11-20T16:00", "2026-11-21T12:00", "2026-11-23T07:59"])
+def test_a_weekend_is_one_window(at: str) -> None:
+    window = WEEK.window_at(ms(at))
+    assert (window.start_ms, window.end_ms) == (ms("2026-11-20T16:00"), ms("2026-11-23T08:00"))
+    assert window.id.startswith("2026-11-20-off-shift-")
+
+
+def test_an_opening_ends_the_shift_before_it() -> None:
+    both = calendar(long=(DAILY.format(6), 720), short=(DAILY.format(10), 120))
+    assert both.window_at(ms("2026-11-23T09:00")).end_ms == ms("2026-11-23T10:00")
+    assert both.window_at(ms("2026-11-23T11:00")).shift == "short"
+
+
+def test_a_plant_that_seldom_works_has_its_pauses_in_pieces() -> None:
+    yearly = calendar(day=("FREQ=YEARLY;BYMONTH=7;BYMONTHDAY=1;BYHOUR=8", 480))
+    at = ms("2026-07-01T16:00")
+    seen = 0
+    while (window := yearly.window_at(at)).shift != "day":
+        assert window.start_ms <= at < window.end_ms
+        at, seen = window.end_ms, seen + 1
+    assert window.id == "2027-07-01-day"
+    assert 20 < seen < 60
+
+
+@pytest.mark.parametrize("at_ms", [0, ms("2023-12-31T23:59"), ms("2100-01-01T00:00"), 2**53 - 1])
+def test_outside_the_calendar_nothing_is_planned(at_ms: int) -> None:
+    window = THREE.window_at(at_ms)
+    assert not window.planned
+    assert window.start_ms <= at_ms < window.end_ms <= END_OF_TIME_MS
+
+
+@given(
+    at_ms=st.integers(ms("2024-01-01T00:00"), ms("2030-01-01T00:00")),
+    kind=st.sampled_from([THREE, WEEK, WHOLE_DAY]),
+)
+def test_every_instant_lies_in_its_window_and_windows_meet(at_ms: int, kind: Calendar) -> None:
+    window = kind.window_at(at_ms)
+    assert window.start_ms <= at_ms < window.end_ms
+    assert kind.window_at(window.end_ms - 1).id == window.id
+    after = kind.window_at(window.end_ms)
+    assert after.start_ms == window.end_ms

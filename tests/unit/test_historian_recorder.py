@@ -1,0 +1,191 @@
+"""The recorder: messages in any order, twice or not, become each row once."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.brokers import small_plant
+from tests.speech import LINE, MILL, NOON, PLC, READERS, Sent, event, output, resume, state, tag
+from uns.codec import Codec, encode_document
+from uns.historian.recorder import SOURCES_MAX, Arrival, Known, Recorder, Watermark
+from uns.historian.rows import Batch, ResumeRow
+
+CODEC = Codec(small_plant())
+OTHER = "plc:acme.berlin"
+
+
+def take(recorder: Recorder, *messages: Sent) -> Batch:
+    """The rows of messages."""
+    return recorder.batch(
+        (
+            (Arrival(m.topic, m.payload, m.dup), CODEC.decode(m.topic, m.payload, retain=m.retain))
+            for m in messages
+        ),
+        NOON,
+    )
+
+
+def restarted(batches: list[Batch]) -> Recorder:
+    """A recorder that knows what some batches stored."""
+    watermarks = {(w.source, w.epoch): w for batch in batches for w in batch.watermarks}
+    resumes = {r.topic: r for batch in batches for r in batch.resumes}
+    return Recorder(READERS, Known(list(watermarks.values()), list(resumes.values())))
+
+
+@given(st.permutations(range(1, 13)), st.lists(st.integers(1, 12)), st.integers(0, 12))
+def test_any_order_with_duplicates_and_a_restart_ends_the_same(
+    order: list[int], again: list[int], cut: int
+) -> None:
+    messages = [event(seq) for seq in (*order, *again)]
+    first = take(Recorder(READERS), *messages[:cut])
+    recorder = restarted([first])
+    rest = take(recorder, *messages[cut:])
+    assert {row.seq for batch in (first, rest) for row in batch.events} == set(range(1, 13))
+    for batch in (first, rest):
+        assert len({row.id for row in batch.events}) == len(batch.events)
+    assert list(recorder.watermarks()) == [Watermark(PLC, 1, 12, 0)]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(event, st.integers(1, 5)),
+            st.builds(tag, st.sampled_from([1, 2.5, "x", True, None]), st.integers(0, 3)),
+            st.builds(state, st.just("oee"), st.integers(1, 3), st.just({"oee": 1})),
+            st.builds(resume, st.just("oee"), st.integers(1, 3), st.just({PLC: (1, 2)})),
+        )
+    )
+)
+def test_a_message_twice_in_a_batch_is_one_row(messages: list[Sent]) -> None:
+    once, twice = (take(Recorder(READERS), *messages * times) for times in (1, 2))
+    assert once.tables() == twice.tables()
+
+
+def test_a_sample_is_a_number_or_a_text() -> None:
+    values = [1, 2.5, "PO-1", True, None, 2**60]
+    batch = take(Recorder(READERS), *(tag(value, n) for n, value in enumerate(values)))
+    assert [(row.value, row.value_text) for row in batch.tags] == [
+        (1.0, None),
+        (2.5, None),
+        (None, "PO-1"),
+        (1.0, "true"),
+        (None, None),
+        (float(2**60), str(2**60)),
+    ]
+
+
+def test_an_event_is_kept_with_checked_values_only() -> None:
+    loose = {"id": "e", "type": "counted", "at_ms": "5", "path": MILL, "source": PLC, "epoch": 1}
+    payload = encode_document({**loose, "seq": 1, "good": 2.0, "scrap": "0"})
+    batch = take(Recorder(READERS), Sent(f"{MILL}/_event/counted", payload))
+    kept = json.loads(batch.events[0].payload)
+    assert (kept["at_ms"], kept["good"], kept["scrap"]) == (5, 2, 0)
+
+
+@pytest.mark.parametrize("rev", [None, -1, True, "1", 1.0, 2**63])
+def test_a_state_document_needs_a_whole_rev(rev: object) -> None:
+    message = Sent(f"{LINE}/_state/oee", encode_document({"summary": "", "rev": rev}))
+    batch = take(Recorder(READERS), message)
+    assert ([*batch.states], batch.rejects[0].reject_class) == ([], "bad-payload")
+    assert batch.rejects[0].reason.startswith("rev:")
+
+
+def test_a_probe_and_a_workers_health_are_no_resume_documents() -> None:
+    probe = Sent(f"{LINE}/_hub/processor/oee/probe", b'{"at_ms":1}')
+    health = Sent("acme/_hub/processor/worker-1", b'{"summary":"worker-1","outbox":0}')
+    watermarks = Sent("acme/_meta/watermark", b'{"source":"a","epoch":1,"settled":5}')
+    assert len(take(Recorder(READERS), probe, health, watermarks)) == 0
+
+
+def test_an_older_owner_is_refused_and_an_older_rev_ignored() -> None:
+    recorder = Recorder(READERS)
+    take(recorder, resume("oee", 5, {PLC: (1, 3)}, owner_epoch=2))
+    stale = take(recorder, resume("oee", 9, {PLC: (1, 9)}, owner_epoch=1))
+    old = take(recorder, resume("oee", 4, {PLC: (1, 2)}, owner_epoch=2))
+    assert [row.reject_class for row in stale.rejects] == ["stale-epoch"]
+    assert (len(stale.resumes), len(old)) == (0, 0)
+    newer = take(recorder, resume("oee", 1, {PLC: (1, 3)}, owner_epoch=3))
+    assert [(row.owner_epoch, row.rev) for row in newer.resumes] == [(3, 1)]
+
+
+def test_only_the_newest_resume_document_of_a_batch_is_written() -> None:
+    batch = take(Recorder(READERS), *(resume("oee", rev, {}) for rev in (1, 3, 2)))
+    assert [row.rev for row in batch.resumes] == [3]
+
+
+@pytest.mark.parametrize(
+    ("marks", "settled"),
+    [
+        ({}, 0),
+        ({"oee": {PLC: (1, 4)}}, 0),
+        ({"oee": {PLC: (1, 4)}, "quality": {}}, 0),
+        ({"oee": {PLC: (1, 4)}, "quality": {PLC: (1, 2)}}, 2),
+        ({"oee": {PLC: (1, 9)}, "quality": {PLC: (1, 9)}}, 4),
+        ({"oee": {PLC: (0, 9)}, "quality": {PLC: (1, 4)}}, 0),
+        ({"oee": {PLC: (2, 1)}, "quality": {PLC: (1, 3)}}, 3),
+        ({"oee": {PLC: (1, 4)}, "quality": {PLC: (1, 4)}, "gone": {}}, 4),
+    ],
+)
+def test_settled_is_what_the_record_and_every_processor_has(
+    marks: dict[str, dict[str, tuple[int, int]]], settled: int
+) -> None:
+    recorder = Recorder(READERS)
+    documents = [resume(name, 1, taken) for name, taken in marks.items()]
+    take(recorder, *(event(seq) for seq in (1, 2, 3, 4)), *documents)
+    assert list(recorder.watermarks()) == [Watermark(PLC, 1, 4, settled)]
+
+
+def test_what_no_processor_reads_is_settled_when_it_is_stored() -> None:
+    edge = {"input_id": "a", "output_id": "b", "quantity": 1, "unit": "pcs"}
+    recorder = Recorder(READERS)
+    take(recorder, output(1, "genealogy", "edge", edge))
+    assert [(w.seq, w.settled) for w in recorder.watermarks()] == [(1, 1)]
+
+
+def test_the_newest_epoch_is_told() -> None:
+    recorder = Recorder(READERS)
+    take(recorder, event(1, epoch=7, id="a"), event(1, epoch=3, id="b"), event(2, epoch=3, id="c"))
+    assert [(w.epoch, w.seq) for w in recorder.watermarks()] == [(7, 1)]
+    known = restarted([take(Recorder(READERS), event(1, epoch=7), event(1, epoch=3, id="b"))])
+    assert [(w.epoch, w.seq) for w in known.watermarks()] == [(7, 1)]
+
+
+def test_a_source_that_may_have_forgotten_is_not_waited_for() -> None:
+    recorder = Recorder(READERS)
+    told = {"summary": "", "source": PLC, "epoch": 1, "seq": 9, "settled": 8}
+    batch = take(
+        recorder, event(10), Sent("acme/_hub/watermark/plc", encode_document(told), retain=True)
+    )
+    row = batch.watermarks[0]
+    assert (row.seq, row.first_seq, row.hole_to) == (8, 9, 9)
+    take(recorder, event(9))
+    assert [w.seq for w in recorder.watermarks()] == [10]
+    assert len(take(recorder, Sent("acme/_hub/watermark/plc", encode_document(told)))) == 0
+
+
+def test_rejects_are_counted_by_class_and_told_once() -> None:
+    recorder = Recorder(READERS, Known(reject_counts={"bad-json": 4}))
+    bad = Sent(f"{MILL}/_tag/tag-0", b"{", dup=True)
+    batch = take(recorder, bad, bad, Sent("acme/\0", b""))
+    assert [row.repeated for row in batch.rejects] == [True, True, False]
+    notes = {note.reject_class: note for note in recorder.take_notes()}
+    assert {name: note.total for name, note in notes.items()} == {"bad-json": 6, "bad-topic": 1}
+    assert "\0" not in notes["bad-topic"].topic + notes["bad-topic"].reason
+    assert recorder.take_notes() == []
+
+
+def test_sources_are_bounded_and_their_events_are_stored_all_the_same() -> None:
+    recorder = Recorder(READERS)
+    messages = [event(1, source=f"plc:{n}", id=str(n)) for n in range(SOURCES_MAX + 5)]
+    batch = take(recorder, *messages)
+    assert len(batch.events) == SOURCES_MAX + 5
+    assert len(list(recorder.watermarks())) == SOURCES_MAX
+
+
+def test_a_resume_document_that_is_none_is_refused() -> None:
+    row = ResumeRow("t", 1, 1, 0, 0, '{"owner_epoch":1,"rev":1,"marks":{}}')
+    recorder = Recorder(READERS, Known(resumes=[row]))
+    batch = take(recorder, Sent(f"{LINE}/_hub/processor/oee", b'{"rev":1}'))
+    assert [r.reject_class for r in batch.rejects] == ["bad-payload"]
