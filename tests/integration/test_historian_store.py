@@ -1,0 +1,233 @@
+"""One suite for every store: what is written once stands once, and nothing acknowledged is lost."""
+
+import base64
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.speech import (
+    LINE,
+    MILL,
+    NOON,
+    PLC,
+    WASH,
+    Sent,
+    event,
+    new_writer,
+    output,
+    record,
+    resume,
+    state,
+    tag,
+)
+from tests.stores import SERVERS
+from uns.historian.queries import newest_processor_state
+from uns.historian.reader import open_reader
+from uns.historian.recorder import Watermark
+from uns.historian.rows import RESUMES_KEPT
+from uns.historian.store import Store, open_store
+
+
+@pytest.fixture
+def store(location: str) -> Any:
+    opened = open_store(location, lambda: NOON)
+    yield opened
+    opened.close()
+
+
+def rows(store: Store, location: str, sql: str) -> list[tuple[Any, ...]]:
+    """Rows as a reader sees them; an embedded store has to be let go for it."""
+    store.close()
+    with open_reader(location) as reader:
+        return reader.query(sql).rows
+
+
+def count(store: Store, location: str, table: str) -> int:
+    found: int = rows(store, location, f"SELECT count(*) FROM {table}")[0][0]
+    return found
+
+
+MIXED = (
+    event(1),
+    event(2, "state-changed", {"state": "EXECUTE"}),
+    tag(1.5, NOON),
+    tag(True, NOON + 1),
+    tag("PO-1", NOON + 2),
+    tag(None, NOON + 3),
+    tag(2**60, NOON + 4),
+    state("oee", 1, {"oee": 0.5}),
+    resume("oee", 1, {PLC: (1, 2)}),
+    Sent(f"{MILL}/_tag/tag-0", b"{"),
+)
+TABLES = ("events", "tags", "states", "processor_states", "rejects", "watermarks")
+
+
+def test_every_kind_of_row_is_stored(store: Store, location: str) -> None:
+    record(new_writer(store), *MIXED)
+    assert [count(store, location, table) for table in TABLES] == [2, 5, 1, 1, 1, 1]
+    stored = rows(
+        store,
+        location,
+        'SELECT topic, "at", at_ms, value, value_text, quality, unit FROM tags ORDER BY at_ms',
+    )
+    speed = f"{MILL}/_tag/tag-0"
+    assert stored[0] == (speed, "2025-12-11T12:00:00.000Z", NOON, 1.5, None, "good", "rpm")
+    assert [row[3:5] for row in stored[1:]] == [
+        (1.0, "true"),
+        (None, "PO-1"),
+        (None, None),
+        (float(2**60), str(2**60)),
+    ]
+
+
+def test_the_same_messages_again_add_no_rows(store: Store, location: str) -> None:
+    writer = new_writer(store)
+    record(writer, *MIXED, *(m._replace(dup=True) for m in MIXED))
+    before = [rows(store, location, f"SELECT * FROM {t} ORDER BY 1, 2") for t in TABLES[:-1]]
+    record(writer, *(m._replace(dup=True) for m in MIXED), received_ms=NOON + 5)
+    again = new_writer(store)
+    record(again, *(m._replace(dup=True) for m in MIXED), received_ms=NOON + 9)
+    assert [
+        rows(store, location, f"SELECT * FROM {t} ORDER BY 1, 2") for t in TABLES[:-1]
+    ] == before
+
+
+def test_samples_that_differ_in_anything_are_kept(store: Store, location: str) -> None:
+    speed = f"{MILL}/_tag/tag-0"
+    bad = Sent(speed, b'{"value":1,"timestamp_ms":%d,"quality":"bad"}' % NOON)
+    record(new_writer(store), tag(1, NOON), tag(2, NOON), tag("1", NOON), tag(1, NOON, WASH), bad)
+    record(new_writer(store), tag(1, NOON), tag(2, NOON), tag("1", NOON), tag(1, NOON, WASH), bad)
+    assert count(store, location, "tags") == 5
+
+
+def test_old_samples_are_found_among_new_ones(store: Store, location: str) -> None:
+    writer = new_writer(store)
+    record(writer, *(tag(n, NOON + n) for n in range(2_000)))
+    record(writer, tag(0, NOON), tag(0.5, NOON + 1), tag(1_999, NOON + 1_999), tag(1, 5))
+    assert count(store, location, "tags") == 2_002
+
+
+def test_watermarks_do_not_pass_a_hole_and_survive_a_restart(store: Store, location: str) -> None:
+    writer = new_writer(store)
+    record(writer, event(1), event(3), event(5), event(6))
+    assert [w.seq for w in writer.everything()] == [1]
+    again = new_writer(store)
+    assert [w.seq for w in again.everything()] == [1]
+    record(again, event(2))
+    assert [w.seq for w in again.everything()] == [3]
+    record(again, event(4))
+    assert list(again.everything()) == [Watermark(PLC, 1, 6, 0)]
+    assert count(store, location, "gaps") == 0
+
+
+def test_settled_waits_for_stored_resume_documents(store: Store) -> None:
+    writer = new_writer(store)
+    record(writer, *(event(n) for n in range(1, 6)), resume("oee", 1, {PLC: (1, 5)}))
+    assert writer.everything() == [Watermark(PLC, 1, 5, 0)]
+    record(writer, resume("quality", 1, {PLC: (1, 3)}))
+    assert writer.everything() == [Watermark(PLC, 1, 5, 3)]
+    assert new_writer(store).everything() == [Watermark(PLC, 1, 5, 3)]
+
+
+def test_a_hole_that_an_ended_epoch_left_is_a_gap(store: Store, location: str) -> None:
+    writer = new_writer(store)
+    record(writer, event(1), event(4))
+    assert count(store, location, "gaps") == 0
+    record(writer, event(1, epoch=2, at_ms=NOON + 9, id="next"))
+    found = rows(store, location, "SELECT source, epoch, from_seq, to_seq, seen_by FROM gaps")
+    assert found == [(PLC, 1, 2, 3, "historian")]
+    record(writer, event(2), event(3))
+    assert count(store, location, "gaps") == 0
+
+
+def test_an_empty_store_goes_on_where_another_one_was_settled(store: Store, location: str) -> None:
+    writer = new_writer(store)
+    told = {"source": PLC, "epoch": 1, "seq": 9, "settled": 7}
+    record(writer, event(9), Sent("acme/_hub/watermark/x", json.dumps(told).encode(), retain=True))
+    assert [w.seq for w in writer.everything()] == [7]
+    record(writer, event(8))
+    assert [w.seq for w in writer.everything()] == [9]
+    found = rows(store, location, "SELECT from_seq, to_seq, seen_by FROM gaps")
+    assert found == [(1, 7, "historian")]
+
+
+def test_the_newest_resume_documents_are_kept_byte_for_byte(store: Store, location: str) -> None:
+    writer = new_writer(store)
+    for rev in range(1, 8):
+        record(writer, resume("oee", rev, {PLC: (1, rev)}), resume("quality", rev, {}))
+    record(writer, resume("oee", 1, {PLC: (1, 9)}, owner_epoch=2))
+    assert count(store, location, "processor_states") == 2 * RESUMES_KEPT
+    with open_reader(location) as reader:
+        topic = f"{LINE}/_hub/processor/oee"
+        newest = resume("oee", 1, {PLC: (1, 9)}, owner_epoch=2)
+        assert newest_processor_state(reader, topic) == newest.payload
+        assert newest_processor_state(reader, f"{LINE}/_hub/processor/none") is None
+
+
+def test_an_older_owner_is_refused_also_after_a_restart(store: Store, location: str) -> None:
+    record(new_writer(store), resume("oee", 5, {}, owner_epoch=3))
+    record(new_writer(store), resume("oee", 6, {}, owner_epoch=2))
+    assert rows(store, location, "SELECT reject_class FROM rejects") == [("stale-epoch",)]
+
+
+def test_a_value_that_the_store_refuses_is_put_aside_alone(store: Store, location: str) -> None:
+    neighbours = [event(n) for n in range(1, 20)]
+    half = "\\ud800"
+    poison = Sent(f"{LINE}/_state/oee", f'{{"rev":1,"text":"{half}"}}'.encode())
+    writer = new_writer(store)
+    told = writer.commit(writer.prepare([*neighbours[:9], poison, *neighbours[9:]], NOON))
+    assert [note.reject_class for note in told.rejects] == ["unstorable"]
+    assert [w.seq for w in told.watermarks] == [19]
+    assert [count(store, location, t) for t in ("events", "states", "rejects")] == [19, 0, 1]
+
+
+def test_hostile_text_is_stored_as_text(store: Store, location: str) -> None:
+    text = "'; DROP TABLE events; -- \U0001f600 %s $1 {}"
+    record(new_writer(store), event(1, "loaded", {"order_id": text}), tag(text[:40], NOON))
+    stored = rows(store, location, "SELECT payload ->> 'order_id', value_text FROM events, tags")
+    assert stored == [(text, text[:40])]
+
+
+def test_rejects_keep_the_original_and_the_count_goes_on(store: Store, location: str) -> None:
+    original = bytes(range(120, 256))
+    writer = new_writer(store)
+    record(writer, Sent(f"{MILL}/_tag/tag-0", original), Sent(f"{MILL}/_tag/tag-0", original))
+    again = new_writer(store)
+    told = again.commit(again.prepare([Sent("acme/Bad/_tag/x", b"{}")], NOON))
+    assert told.rejects[0].total == 1
+    stored = rows(store, location, "SELECT reject_class, original_base64 FROM rejects ORDER BY 1")
+    kept = ("bad-json", base64.b64encode(original).decode())
+    assert stored == [kept, kept, ("bad-topic", "e30=")]
+    told = again.commit(again.prepare([Sent(f"{MILL}/_tag/tag-0", b"{")], NOON))
+    assert told.rejects[0].total == 3
+
+
+def test_what_a_bridge_refused_is_a_reject(store: Store, location: str) -> None:
+    body = {
+        "reject_class": "unknown-item",
+        "origin": "orders/7.json",
+        "reason": "no item 'x'",
+        "original_base64": "e30=",
+        "original_sha256": "0" * 64,
+    }
+    writer = new_writer(store)
+    told = writer.commit(writer.prepare([event(1, "rejected", body)], NOON))
+    assert [(n.reject_class, n.origin, n.total) for n in told.rejects] == [
+        ("unknown-item", "orders/7.json", 1)
+    ]
+    assert rows(store, location, "SELECT reject_class, origin FROM rejects") == [
+        ("unknown-item", "orders/7.json")
+    ]
+
+
+@pytest.mark.parametrize("location", SERVERS, indirect=True)
+def test_two_openings_at_once_make_one_schema(location: str) -> None:
+    stores = [open_store(location, lambda: NOON) for _ in range(3)]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda store: store.known(), stores))
+    names = rows(stores[0], location, "SELECT name, count(*) FROM schema_version GROUP BY 1")
+    assert {n for _, n in names} == {1}
+    for one in stores:
+        one.close()

@@ -1,0 +1,235 @@
+"""The processor runtime on a real broker: order of effects, crashes, amnesia, zombies."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.brokers import RunningBroker, bounded, unique, until
+from uns.codec import Codec, encode_document, encode_event
+from uns.fold import Document, Draft, Step, Tick
+from uns.model.events import Counted, Edge, Event
+from uns.model.plant import Plant
+from uns.mqtt.client import MqttClient
+from uns.mqtt.message import Message
+from uns.runtime.clock import PlantClock, wall_ms
+from uns.runtime.errors import Fenced
+from uns.runtime.outbox import Outbox
+from uns.runtime.runner import Runner, RunnerWiring
+
+NAME = "tally"
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Good pieces of a line."""
+
+    line: str
+    good: int = 0
+
+
+class Tally:
+    """The smallest processor with an output and a document."""
+
+    name, version, inputs, state_type = NAME, 1, frozenset({"counted"}), Total
+
+    def initial(self, key: str) -> Total:
+        return Total(key)
+
+    def fold(self, state: Total, event: Event | Tick) -> Step[Total]:
+        if not isinstance(event, Counted):
+            return Step(state)
+        total = Total(state.line, state.good + event.good)
+        body = {"input_id": f"in{event.seq}", "output_id": "out", "quantity": 1.0, "unit": "pcs"}
+        return Step(total, (Draft(event.path, Edge.type_name, event.at_ms, body),))
+
+    def documents(self, state: Total) -> Mapping[str, Document]:
+        return {f"{state.line}/_state/tally": {"summary": f"{state.good} good", "good": state.good}}
+
+
+class Rig:
+    """A source, a runner that can be killed, and an onlooker."""
+
+    def __init__(self, broker: RunningBroker, folder: Path) -> None:
+        self.broker = broker
+        self.plant: Plant = broker.plant
+        self.line, places = next(iter(self.plant.lines.items()))
+        self.cell, self.bridge = places[0].path, places[0].line.bridge
+        self.source = f"{self.bridge}:{self.line.replace('/', '.')}"
+        self.folder = folder
+        self.seen: list[Message] = []
+        self.stored: bytes | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.client = MqttClient(broker.address(), unique("onlooker"), clean_session=True)
+
+    def event(self, seq: int) -> tuple[str, bytes]:
+        body = {"good": 1, "scrap": 0, "rework": 0, "order_id": None, "item": None}
+        draft = Draft(self.cell, "counted", 1_000 + seq, body)
+        return draft.topic, encode_event(draft, self.source, 7, seq)
+
+    async def say(self, *seqs: int) -> None:
+        for seq in seqs:
+            await self.client.publish(*self.event(seq))
+
+    async def start(self, epoch_owner: str = NAME) -> None:
+        self.task = asyncio.create_task(self._run(epoch_owner))
+
+    async def kill(self) -> None:
+        """The runner vanishes between two instructions: no goodbye to anybody but the socket."""
+        assert self.task
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+
+    async def _run(self, client_name: str) -> None:
+        async def stored(_topic: str) -> bytes | None:
+            return self.stored
+
+        wiring: RunnerWiring[Total] = RunnerWiring(
+            processor=Tally(),
+            line=self.line,
+            enterprise=self.plant.enterprise,
+            codec=Codec(self.plant),
+            client=MqttClient(self.broker.address(), f"processor.{client_name}"),
+            visitor=MqttClient(self.broker.address(), unique("visitor"), clean_session=True),
+            outbox=Outbox(self.folder / f"{client_name}.sqlite"),
+            clock=PlantClock(wall_ms(), wall_ms()),
+            stored_state=stored,
+        )
+        async with wiring.client:
+            await Runner(wiring).run()
+
+    async def look(self) -> None:
+        async for batch in self.client.batches():
+            self.seen += batch
+            self.client.ack(batch)
+
+    def newest(self, topic: str) -> dict[str, Any]:
+        for message in reversed(self.seen):
+            if message.topic == topic:
+                return dict(json.loads(message.payload)) if message.payload else {}
+        return {}
+
+    @property
+    def good(self) -> int:
+        return int(self.newest(f"{self.line}/_state/tally").get("good", -1))
+
+    @property
+    def resume(self) -> dict[str, Any]:
+        return self.newest(f"{self.line}/_hub/processor/{NAME}")
+
+    @property
+    def edges(self) -> list[str]:
+        return [json.loads(m.payload)["id"] for m in self.seen if "/_event/edge" in m.topic]
+
+
+@pytest.fixture
+async def rig(mosquitto: RunningBroker, tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = Rig(mosquitto, tmp_path)
+    async with rig.client:
+        await rig.client.subscribe([f"{rig.plant.enterprise}/#"])
+        looking = asyncio.create_task(rig.look())
+        yield rig
+        if rig.task and not rig.task.done():
+            await rig.kill()
+        looking.cancel()
+
+
+@bounded
+async def test_events_become_documents_and_outputs(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1, 2, 3)
+    await until(lambda: rig.good == 3)
+    assert rig.edges == [f"{rig.source}:7:{n}>{NAME}.0" for n in (1, 2, 3)]
+    assert rig.resume["marks"] == {rig.source: [7, 3]}
+
+
+@bounded
+async def test_duplicates_and_disorder_count_once(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1, 3, 3, 1, 2, 2, 4)
+    await until(lambda: rig.good == 4)
+    assert len(set(rig.edges)) == len(rig.edges) == 4
+
+
+@bounded
+async def test_a_killed_runner_goes_on_from_its_document(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1, 2)
+    await until(lambda: rig.good == 2)
+    await rig.kill()
+    await rig.say(3, 4)
+    await rig.start()
+    await until(lambda: rig.good == 4)
+    assert rig.resume["owner_epoch"] == 2
+    assert set(rig.edges) == {f"{rig.source}:7:{n}>{NAME}.0" for n in (1, 2, 3, 4)}
+
+
+@bounded
+async def test_a_broker_that_forgot_is_told_again(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1, 2)
+    await until(lambda: rig.good == 2)
+    rig.broker.kill()
+    rig.broker.forget()
+    rig.seen.clear()
+    rig.broker.restart()
+    await until(lambda: rig.good == 2 and rig.resume != {})
+    assert rig.resume["marks"] == {rig.source: [7, 2]}
+    await until(lambda: len(set(rig.edges)) == 2)
+    await rig.say(3)
+    await until(lambda: rig.good == 3)
+
+
+@bounded
+async def test_the_record_wins_when_the_broker_kept_an_old_document(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1, 2)
+    await until(lambda: rig.good == 2)
+    await rig.kill()
+    rig.stored = encode_document(
+        {
+            **rig.resume,
+            "rev": 99,
+            "marks": {rig.source: [7, 5]},
+            "state": {"line": rig.line, "good": 5},
+        }
+    )
+    await rig.start()
+    await until(lambda: rig.good == 5)
+    await rig.say(6)
+    await until(lambda: rig.good == 6)
+
+
+@bounded
+async def test_a_zombie_is_fenced_by_a_newer_owner(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    newer = {**rig.resume, "owner_epoch": rig.resume["owner_epoch"] + 1}
+    topic = f"{rig.line}/_hub/processor/{NAME}"
+    await rig.client.publish(topic, encode_document(newer), retain=True)
+    assert rig.task
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await asyncio.wait_for(rig.task, 5)
+    assert raised.value.subgroup(Fenced)
+
+
+@bounded
+async def test_poison_is_passed_and_its_neighbours_flow_on(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    topic, good = rig.event(1)
+    for poison in (b"", b"{", b"[]", b'{"good": NaN}', good.replace(b'"good":1', b'"good":-1')):
+        await rig.client.publish(topic, poison)
+    await rig.client.publish(topic, good)
+    await until(lambda: rig.good == 1)

@@ -1,0 +1,152 @@
+"""The embedded store: one DuckDB file, written by one process.
+
+Rows are appended to temporary tables and merged from there. Equal rows are searched for among rows
+of the same instants: no index is kept over events and samples. One more thread of the process may
+read through `answer`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from uns.historian import merging
+from uns.historian.answers import Question, Result
+from uns.historian.duckdb_reading import SETTINGS, answer
+from uns.historian.errors import StoreUnavailable, Unstorable, one_line
+from uns.historian.recorder import Known
+from uns.historian.rows import TABLES, Batch, Row, Table
+from uns.historian.schema import RECORD, VERSIONS, Migration, upgrade
+from uns.historian.store import Clock, recall
+
+WITH_BOUNDS: Final = frozenset({"events", "tag_samples"})
+_REFUSED_VALUE: Final = (
+    duckdb.DataError,
+    duckdb.IntegrityError,
+    duckdb.InvalidInputException,
+    UnicodeError,
+    OverflowError,
+)
+_AWAY: Final = (
+    duckdb.OperationalError,
+    duckdb.FatalException,
+    duckdb.InternalError,
+    duckdb.PermissionException,
+)
+
+
+class DuckDbStore:
+    """The store at a path. `clock` is plant time."""
+
+    kind = "duckdb"
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._root: DuckDBPyConnection | None = None
+        self._writer: DuckDBPyConnection | None = None
+
+    def write(self, batch: Batch) -> None:
+        """See Store."""
+        with self._guarded() as db, _transaction(db):
+            for name, rows in batch.tables().items():
+                if rows:
+                    _merge(db, TABLES[name], rows)
+
+    def known(self) -> Known:
+        """See Store."""
+        with self._guarded() as db:
+            return recall(lambda sql: db.execute(sql).fetchall())
+
+    @property
+    def folder(self) -> Path:
+        """See Embedded."""
+        return self._path.parent
+
+    def answer(self, question: Question) -> Result:
+        """See Embedded."""
+        root = self._root
+        if root is None:
+            raise StoreUnavailable(f"{self._path} is not open yet")
+        with root.cursor() as cursor:
+            return answer(cursor, question)
+
+    def close(self) -> None:
+        """See Store."""
+        for connection in (self._writer, self._root):
+            if connection is not None:
+                connection.close()
+        self._writer = self._root = None
+
+    @contextmanager
+    def _guarded(self) -> Iterator[DuckDBPyConnection]:
+        """The open database; its errors by our names. One that broke is opened again."""
+        try:
+            yield self._writer or self._open()
+        except _REFUSED_VALUE as error:
+            raise Unstorable(one_line(error)) from error
+        except _AWAY as error:
+            self.close()
+            raise StoreUnavailable(f"{self._path}: {one_line(error)}") from error
+
+    def _open(self) -> DuckDBPyConnection:
+        root = duckdb.connect(str(self._path), config=SETTINGS)
+        try:
+            writer = root.cursor()
+            upgrade(_Schema(writer), ("duckdb",), self._clock)
+            for table in TABLES.values():
+                writer.execute(f"CREATE TEMP TABLE {table.staging} ({table.declaration})")
+        except BaseException:
+            root.close()
+            raise
+        self._root, self._writer = root, writer
+        return writer
+
+
+class _Schema:
+    """The file as the schema runner sees it."""
+
+    def __init__(self, db: DuckDBPyConnection) -> None:
+        self._db = db
+
+    def applied(self) -> set[str]:
+        self._db.execute(VERSIONS)
+        return {name for (name,) in self._db.execute("SELECT name FROM schema_version").fetchall()}
+
+    def apply(self, migration: Migration, applied_ms: int) -> None:
+        with _transaction(self._db):
+            self._db.execute(migration.sql)
+            self._db.execute(RECORD, [migration.version, migration.name, applied_ms])
+
+
+@contextmanager
+def _transaction(db: DuckDBPyConnection) -> Iterator[None]:
+    db.begin()
+    try:
+        yield
+        db.commit()
+    except BaseException:
+        _rollback(db)
+        raise
+
+
+def _rollback(db: DuckDBPyConnection) -> None:
+    try:
+        db.rollback()
+    except duckdb.Error:
+        return  # a failed commit has rolled back already; the first error is the one to tell
+
+
+def _merge(db: DuckDBPyConnection, table: Table, rows: Sequence[Row]) -> None:
+    db.execute(f"TRUNCATE {table.staging}")
+    with db.appender(table.staging) as appender:
+        appender.append_rows(rows)
+    bounds = None
+    if table.name in WITH_BOUNDS:
+        bounds = db.execute(f"SELECT min(at_ms), max(at_ms) FROM {table.staging}").fetchone()  # noqa: S608 - a name of ours
+    db.execute(merging.DUCKDB[table.name], bounds)
+    if table.name == "processor_states":
+        db.execute(merging.PRUNE)

@@ -1,0 +1,195 @@
+"""The questions that commands ask, the same for every store: history, genealogy, OEE, totals.
+
+Reads the public views and little else. OEE is made from sums by uns.model.kpi, never averaged.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final
+
+from uns.codec import encode_tag
+from uns.historian.answers import ROWS_DEFAULT, ROWS_MAX, Result
+from uns.historian.errors import QueryRefused
+from uns.historian.reader import Reader
+from uns.model.kpi import Sums, oee
+from uns.model.path import parse_topic
+
+HISTORY: Final = {
+    "_tag": "SELECT at_ms, value, value_text, quality, unit FROM tags",
+    "_state": "SELECT at_ms, rev, document FROM states",
+    "_event": "SELECT at_ms, id, source, epoch, seq, payload FROM events",
+}
+WALK: Final = """
+WITH RECURSIVE pairs AS MATERIALIZED (
+    SELECT DISTINCT {near} AS near, {far} AS far FROM genealogy_edges
+), reached AS (
+    SELECT $1 AS id
+    UNION
+    SELECT pairs.far FROM pairs JOIN reached ON pairs.near = reached.id
+)
+SELECT input_id, output_id, quantity, unit, order_id, cell, e."at"
+FROM genealogy_edges AS e
+WHERE {near} IN (SELECT id FROM reached)
+ORDER BY e."at", input_id, output_id
+"""
+DIRECTIONS: Final = {
+    "contents_of": ("output_id", "input_id"),
+    "where_used": ("input_id", "output_id"),
+}
+COUNTED: Final = {
+    "orders": "SELECT dispatch_status, count(*) FROM orders GROUP BY 1 ORDER BY 1",
+    "events": "SELECT type, count(*) FROM events GROUP BY 1 ORDER BY 1",
+    "verdicts": "SELECT verdict, count(*) FROM verdicts GROUP BY 1 ORDER BY 1",
+}
+TOTALS: Final = {"edges": "genealogy_edges", "rejects": "rejects", "gaps": "gaps"}
+COUNTS: Final = ("pq", "gq", "sq", "rq", "ideal_ms", "ideal_good_ms")
+
+
+def history(
+    reader: Reader, topic: str, from_ms: int, to_ms: int, limit: int = ROWS_DEFAULT
+) -> Result:
+    """What was recorded of a `_tag`, `_state` or `_event` topic in [from_ms, to_ms), by time.
+
+    Raises TopicError, QueryRefused for another kind, and what a Reader raises.
+    """
+    kind = parse_topic(topic).kind
+    if kind not in HISTORY:
+        raise QueryRefused(f"{kind} topics have no history: use one of {', '.join(HISTORY)}")
+    window = " WHERE topic = $1 AND at_ms >= $2 AND at_ms < $3 ORDER BY at_ms"
+    return reader.query(HISTORY[kind] + window, (topic, from_ms, to_ms), limit)
+
+
+def trace(reader: Reader, identifier: str) -> dict[str, Any]:
+    """Both directions of a lot's or unit's genealogy, at any depth, each edge once.
+
+    {"id", "contents_of": [edge…], "where_used": [edge…], "verdicts": [verdict…]}; an edge is
+    {"id", "input_id", "output_id", "depth", "quantity", "unit", "order_id", "cell", "at"}: `id` is
+    the end that lies `depth` steps from the one asked for.
+    """
+    verdicts = reader.query(
+        "SELECT * FROM verdicts WHERE unit_id = $1 OR lot = $1 ORDER BY at_ms, sample_id",
+        (identifier,),
+    )
+    walks = {name: _walk(reader, identifier, *ends) for name, ends in DIRECTIONS.items()}
+    return {"id": identifier, **walks, "verdicts": verdicts.documents()}
+
+
+def oee_by_shift(reader: Reader, line: str, shift: str | None = None) -> list[dict[str, Any]]:
+    """OEE of each cell of a line by shift (all shifts on record, or one), by sums.
+
+    [{"cell", "shift_id", "oee", "availability", "effectiveness", "quality_ratio", "sums"}…]
+    """
+    one = (shift,) if shift else ()
+    found = _sums(reader, "line = $1 AND shift_id = $2" if one else "line = $1", (line, *one))
+    return [
+        {"cell": cell, "shift_id": shift_id, **oee(sums)}
+        for (cell, shift_id), sums in sorted(found.items())
+    ]
+
+
+def oee_of_shift(reader: Reader, cell: str, shift: str) -> dict[str, Any] | None:
+    """OEE of one cell in one shift; None if nothing of it is on record."""
+    found = _sums(reader, "cell = $1 AND shift_id = $2", (cell, shift))
+    return oee(found[cell, shift]) if found else None
+
+
+def summary(reader: Reader) -> dict[str, Any]:
+    """Totals of the whole record.
+
+    {"orders": {status: n}, "events": {type: n}, "verdicts": {"pass", "fail", "pending"},
+    "edges": n, "rejects": n, "gaps": n}
+    """
+    counted = {name: _counts(reader.query(sql)) for name, sql in COUNTED.items()}
+    counted["verdicts"] = {"pass": 0, "fail": 0, "pending": 0, **counted["verdicts"]}
+    totals = {
+        name: reader.query(f"SELECT count(*) FROM {view}").rows[0][0]  # noqa: S608 - names of ours
+        for name, view in TOTALS.items()
+    }
+    return {**counted, **totals}
+
+
+def newest(reader: Reader) -> dict[str, bytes]:
+    """The newest payload on record of every tag and state topic, by topic."""
+    tags = reader.query(
+        "SELECT DISTINCT ON (topic) topic, value, value_text, at_ms, quality, unit FROM tags"
+        " ORDER BY topic, at_ms DESC",
+        limit=ROWS_MAX,
+    )
+    states = reader.query(
+        "SELECT DISTINCT ON (topic) topic, CAST(document AS TEXT) FROM states"
+        " ORDER BY topic, rev DESC",
+        limit=ROWS_MAX,
+    )
+    found = {row[0]: _tag_payload(*row[1:]) for row in tags.rows}
+    return found | {topic: document.encode() for topic, document in states.rows}
+
+
+def newest_processor_state(reader: Reader, topic: str) -> bytes | None:
+    """The newest resume document at a topic, byte for byte; None if there is none."""
+    found = reader.query(
+        "SELECT CAST(document AS TEXT) FROM processor_states WHERE topic = $1"
+        " ORDER BY owner_epoch DESC, rev DESC LIMIT 1",
+        (topic,),
+    )
+    return found.rows[0][0].encode() if found.rows else None
+
+
+def _walk(reader: Reader, start: str, near: str, far: str) -> list[dict[str, Any]]:
+    found = reader.query(WALK.format(near=near, far=far), (start,), ROWS_MAX).documents()
+    depth = _depths(start, ((edge[near], edge[far]) for edge in found))
+    edges = [
+        {
+            "id": edge[far],
+            "input_id": edge["input_id"],
+            "output_id": edge["output_id"],
+            "depth": depth[edge[near]] + 1,
+            **{key: edge[key] for key in ("quantity", "unit", "order_id", "cell", "at")},
+        }
+        for edge in found
+    ]
+    return sorted(edges, key=lambda edge: edge["depth"])
+
+
+def _depths(start: str, pairs: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """Fewest steps from `start` to each id; a cycle ends where it began."""
+    beyond: dict[str, list[str]] = {}
+    for near, far in pairs:
+        beyond.setdefault(near, []).append(far)
+    depth, queue = {start: 0}, deque([start])
+    while queue:
+        here = queue.popleft()
+        for far in beyond.get(here, ()):
+            if far not in depth:
+                depth[far] = depth[here] + 1
+                queue.append(far)
+    return depth
+
+
+def _sums(reader: Reader, condition: str, params: tuple[str, ...]) -> dict[tuple[str, str], Sums]:
+    counts = ", ".join(f"sum({column})" for column in COUNTS)
+    rows = reader.query(
+        f"SELECT cell, shift_id, element, sum(end_ms - start_ms), {counts} FROM oee_intervals"  # noqa: S608 - names of ours
+        f" WHERE {condition} GROUP BY cell, shift_id, element",
+        params,
+        ROWS_MAX,
+    ).rows
+    found: dict[tuple[str, str], Sums] = {}
+    for cell, shift_id, element, elapsed_ms, *counted in rows:
+        part = Sums(**{f"{element}_ms": elapsed_ms}, **dict(zip(COUNTS, counted, strict=True)))
+        found[cell, shift_id] = found.get((cell, shift_id), Sums()) + part
+    return found
+
+
+def _counts(result: Result) -> dict[str, int]:
+    return {str(name): int(count) for name, count in result.rows}
+
+
+def _tag_payload(
+    value: float | None, text: str | None, at_ms: int, quality: Any, unit: str | None
+) -> bytes:
+    """A tag as it was published, as far as the record keeps it."""
+    if value is None:
+        return encode_tag(text, at_ms, quality, unit)
+    known = {"true": True, "false": False}.get(text or "", value)
+    whole = int(known) if isinstance(known, float) and known.is_integer() else known
+    return encode_tag(whole, at_ms, quality, unit)

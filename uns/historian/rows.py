@@ -1,0 +1,152 @@
+"""PURE: the rows of one transaction, and how each table takes them.
+
+A row's fields are its table's columns, in order. Values are valid for every store; texts of JSON
+are as they were published. Times are plant time in ms (UTC): `at_ms` of the source, `received_ms`
+ours.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+
+class EventRow(NamedTuple):
+    """An event; unique by `id` (its `at_ms` never changes)."""
+
+    id: str
+    type: str
+    path: str
+    source: str
+    epoch: int
+    seq: int
+    at_ms: int
+    received_ms: int
+    topic: str
+    payload: str
+
+
+class TagRow(NamedTuple):
+    """A sample; unique as a whole but for `received_ms` and `unit`.
+
+    A number stands in `value`, a text in `value_text`; true and false, and whole numbers that a
+    double cannot hold, in both.
+    """
+
+    topic: str
+    at_ms: int
+    value: float | None
+    value_text: str | None
+    quality: str
+    unit: str | None
+    received_ms: int
+
+
+class StateRow(NamedTuple):
+    """A public `_state` document; unique by (topic, rev)."""
+
+    topic: str
+    rev: int
+    at_ms: int
+    received_ms: int
+    document: str
+
+
+class ResumeRow(NamedTuple):
+    """The resume document of a processor; the newest few of each topic are kept."""
+
+    topic: str
+    owner_epoch: int
+    rev: int
+    at_ms: int
+    received_ms: int
+    document: str
+
+
+class RejectRow(NamedTuple):
+    """A message in quarantine. `repeated`: it may be on record already (a redelivery)."""
+
+    reject_class: str
+    reason: str
+    topic: str
+    at_ms: int
+    original_base64: str
+    original_sha256: str
+    repeated: bool
+
+
+class WatermarkRow(NamedTuple):
+    """How far a source's epoch is on record.
+
+    seq: every event up to it is. first_seq: the first of them; what came before was lost with an
+    earlier store. hole_to: the last missing one before the events in `ahead` (JSON list of seqs
+    that are on record above a hole).
+    """
+
+    source: str
+    epoch: int
+    seq: int
+    first_seq: int
+    hole_to: int | None
+    ahead: str
+    at_ms: int
+
+
+Row = EventRow | TagRow | StateRow | ResumeRow | RejectRow | WatermarkRow
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes: per table its rows."""
+
+    events: list[EventRow] = field(default_factory=list)
+    tags: list[TagRow] = field(default_factory=list)
+    states: list[StateRow] = field(default_factory=list)
+    resumes: list[ResumeRow] = field(default_factory=list)
+    rejects: list[RejectRow] = field(default_factory=list)
+    watermarks: list[WatermarkRow] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self.tables().values())
+
+    def tables(self) -> dict[str, list[Row]]:
+        """The rows by table, in the order they are written."""
+        return {name: list(getattr(self, name)) for name in TABLES}
+
+
+class Table(NamedTuple):
+    """Where rows of a kind go. `types` are the SQL types of its columns, known to every store."""
+
+    name: str
+    row: type[Row]
+    types: tuple[str, ...]
+
+    @property
+    def staging(self) -> str:
+        """The temporary table that rows pass through."""
+        return f"new_{self.name}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        return self.row._fields
+
+    @property
+    def declaration(self) -> str:
+        """Its columns with their types, as CREATE TABLE wants them."""
+        pairs = zip(self.columns, self.types, strict=True)
+        return ", ".join(f"{column} {sql_type}" for column, sql_type in pairs)
+
+
+_T: Final = "text"
+_N: Final = "bigint"
+TABLES: Final[dict[str, Table]] = {
+    "events": Table("events", EventRow, (_T, _T, _T, _T, _N, _N, _N, _N, _T, _T)),
+    "tags": Table("tag_samples", TagRow, (_T, _N, "double precision", _T, _T, _T, _N)),
+    "states": Table("states", StateRow, (_T, _N, _N, _N, _T)),
+    "resumes": Table("processor_states", ResumeRow, (_T, _N, _N, _N, _N, _T)),
+    "rejects": Table("quarantine", RejectRow, (_T, _T, _T, _N, _T, _T, "boolean")),
+    "watermarks": Table("watermarks", WatermarkRow, (_T, _N, _N, _N, _N, _T, _N)),
+}
+"""The tables by their field in Batch."""
+
+RESUMES_KEPT: Final = 3
+"""How many resume documents of a processor are kept."""

@@ -1,0 +1,199 @@
+"""The historian process: receives everything, commits, acknowledges, then says how far it got.
+
+The order of effects is its law: rows are durable before a message is acknowledged, and both come
+before a watermark. A store that is away fills the broker's queue and the outboxes, never memory:
+a batch that cannot be written is tried again, and nothing more is taken.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, ParamSpec, TypeVar
+
+from uns.codec import Codec
+from uns.historian.errors import StoreUnavailable
+from uns.historian.query_port import query_port
+from uns.historian.recorder import line_readers
+from uns.historian.sayings import Health, own_topics, say_health, say_reject, say_watermark
+from uns.historian.store import Embedded, Store, open_store
+from uns.historian.writer import Told, Writer
+from uns.model.plant import Plant
+from uns.mqtt.client import BATCH, MqttClient
+from uns.mqtt.message import Message, Outgoing, Session
+
+BATCH_S: Final = 0.2
+BATCH_MESSAGES_MAX: Final = 5_000
+BATCH_BYTES_MAX: Final = 16_000_000
+IDLE_S: Final = 0.5
+HEALTH_EVERY_S: Final = 2.0
+RETRY_S_MIN: Final = 0.2
+RETRY_S_MAX: Final = 5.0
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HistorianWiring:
+    """What a historian works with. `clock` is plant time in ms."""
+
+    name: str
+    enterprise: str
+    client: MqttClient
+    store: Store
+    writer: Writer
+    clock: Callable[[], int]
+
+
+@dataclass(frozen=True)
+class HistorianSetup:
+    """What a historian process is made of.
+
+    location: see `locate`. client: not yet connected, with a fixed id, a session that is kept and
+    `last_will`. processors: the names of those that run on every line.
+    """
+
+    plant: Plant
+    location: str
+    client: MqttClient
+    clock: Callable[[], int]
+    processors: tuple[str, ...]
+    name: str = "main"
+
+
+class Historian:
+    """The one writer of a store: `run` until cancelled; raises TakenOver or SchemaTooNew."""
+
+    def __init__(self, wiring: HistorianWiring) -> None:
+        self._w = wiring
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._away: str | None = "not open yet"
+        self._waiting_since_s: float | None = None
+        self._tell_all = True
+        self._rows = 0
+        wiring.client.on_connect = self._connected
+
+    async def run(self) -> None:
+        """Record for ever."""
+        async with self._store_thread(), asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._say_health())
+            await self._w.client.subscribe([f"{self._w.enterprise}/#"])
+            await self._insist(self._w.writer.start)
+            while True:
+                await self._take(await self._gather())
+
+    async def _connected(self, _session: Session) -> None:
+        self._tell_all = True
+
+    @asynccontextmanager
+    async def _store_thread(self) -> AsyncIterator[None]:
+        """The end waits for a commit that is under way."""
+        try:
+            yield
+        finally:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+            self._w.store.close()
+
+    async def _gather(self) -> list[Message]:
+        """A batch: what comes within BATCH_S of its first message, bounded in number and bytes."""
+        batch = await self._w.client.receive(BATCH, IDLE_S)
+        self._waiting_since_s = time.monotonic() if batch else None
+        end_s = time.monotonic() + BATCH_S
+        size = _bytes(batch)
+        while batch and len(batch) < BATCH_MESSAGES_MAX and size < BATCH_BYTES_MAX:
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                break
+            room = min(BATCH, BATCH_MESSAGES_MAX - len(batch))
+            more = await self._w.client.receive(room, left_s)
+            size += _bytes(more)
+            batch += more
+        return batch
+
+    async def _take(self, messages: list[Message]) -> None:
+        """Commit, acknowledge, tell: in this order."""
+        if messages:
+            rows = await self._in_thread(self._w.writer.prepare, messages, self._w.clock())
+            told = await self._insist(self._w.writer.commit, rows)
+            self._w.client.ack(messages)
+            self._rows += told.rows
+            await self._tell(told)
+        if self._tell_all:
+            self._tell_all = False
+            await self._tell(Told(0, self._w.writer.everything(), []))
+
+    async def _tell(self, told: Told) -> None:
+        enterprise, at_ms = self._w.enterprise, self._w.clock()
+        rejects = [say_reject(enterprise, note) for note in told.rejects]
+        watermarks = [say_watermark(enterprise, mark, at_ms) for mark in told.watermarks]
+        await self._w.client.publish_many([*rejects, *(said for said in watermarks if said)])
+
+    async def _insist(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the store until it is there."""
+        delay_s = RETRY_S_MIN
+        while True:
+            try:
+                result = await self._in_thread(call, *args, **kwargs)
+            except StoreUnavailable as error:
+                if self._away != str(error):
+                    log.warning("store unavailable, nothing is acknowledged: %s", error)
+                self._away = str(error)
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                delay_s = min(2 * delay_s, RETRY_S_MAX)
+            else:
+                if self._away:
+                    log.info("the store is there: %s", self._w.store.kind)
+                self._away = None
+                return result
+
+    async def _in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
+
+    async def _say_health(self) -> None:
+        rows, at_s = self._rows, time.monotonic()
+        while True:
+            await asyncio.sleep(HEALTH_EVERY_S)
+            now_s = time.monotonic()
+            rate = (self._rows - rows) / (now_s - at_s)
+            rows, at_s = self._rows, now_s
+            await self._w.client.publish_many([self._health(rate, now_s)])
+
+    def _health(self, rows_per_s: float, now_s: float) -> Outgoing:
+        since_s = self._waiting_since_s
+        health = Health(
+            name=self._w.name,
+            store=self._w.store.kind,
+            available=self._away is None,
+            reason=self._away,
+            rows=self._rows,
+            rows_per_s=round(rows_per_s, 1),
+            lag_ms=0 if since_s is None else int((now_s - since_s) * 1000),
+            at_ms=self._w.clock(),
+        )
+        return say_health(self._w.enterprise, health)
+
+
+async def run_historian(setup: HistorianSetup) -> None:
+    """One historian process, until cancelled; readers of an embedded store ask it meanwhile."""
+    plant = setup.plant
+    store = open_store(setup.location, setup.clock)
+    readers = line_readers(plant.lines, setup.processors)
+    writer = Writer(Codec(plant), store, readers, own_topics(plant.enterprise))
+    wiring = HistorianWiring(setup.name, plant.enterprise, setup.client, store, writer, setup.clock)
+    async with AsyncExitStack() as stack:
+        if isinstance(store, Embedded):
+            await stack.enter_async_context(query_port(store.folder, store.answer))
+        await stack.enter_async_context(setup.client)
+        await Historian(wiring).run()
+
+
+def _bytes(messages: Sequence[Message]) -> int:
+    return sum(len(message.payload) for message in messages)
