@@ -4,8 +4,9 @@ Contracts fail closed. Nothing behind this module sees bytes, and nothing before
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isinf
 from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -145,14 +146,19 @@ class Codec:
 
 
 def parse_json(payload: bytes) -> Document:
-    """A JSON object: UTF-8, no NaN, no duplicate keys, bounded depth."""
+    """A JSON object: UTF-8, no NaN, no duplicate keys, bounded depth, text that can be stored."""
     try:
         value = json.loads(
-            payload.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
+            payload.decode(),
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_float=_finite,
         )
     except UnicodeDecodeError as error:
         raise _RefusedError("bad-json", f"not UTF-8 at byte {error.start}") from None
-    except json.JSONDecodeError as error:
+    except _RefusedError:
+        raise
+    except ValueError as error:
         raise _RefusedError("bad-json", f"not JSON: {error}") from None
     except RecursionError:
         raise _RefusedError("bad-json", f"nested deeper than {DEPTH_MAX}") from None
@@ -160,6 +166,8 @@ def parse_json(payload: bytes) -> Document:
         raise _RefusedError("bad-json", "the payload must be a JSON object")
     if _depth(value) > DEPTH_MAX:
         raise _RefusedError("bad-json", f"nested deeper than {DEPTH_MAX}")
+    if b"\\u" in payload and not all(map(_is_storable, _texts(value))):
+        raise _RefusedError("bad-json", "a text holds NUL or half a surrogate pair")
     return value
 
 
@@ -172,6 +180,25 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> Document:
 
 def _no_constant(word: str) -> Any:
     raise _RefusedError("bad-json", f"{word} is not JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if isinf(value):
+        raise _RefusedError("bad-json", f"{number} is beyond the range of a number")
+    return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in (*value, *value.values()) if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
+def _is_storable(text: str) -> bool:
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
 def _depth(value: Any) -> int:

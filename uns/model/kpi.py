@@ -33,8 +33,8 @@ class Sums(BaseModel):
     ideal_good_ms: int = 0
 
     def __add__(self, other: "Sums") -> "Sums":
-        mine, theirs = self.model_dump(), other.model_dump()
-        return Sums(**{key: mine[key] + theirs[key] for key in mine})
+        theirs = vars(other)
+        return self.model_copy(update={key: mine + theirs[key] for key, mine in vars(self).items()})
 
     @property
     def pbt_ms(self) -> int:

@@ -4,7 +4,7 @@ Owns reading and checking. Knows no file system: the caller brings the text, and
 each bridge protocol as a table. YAML aliases, duplicate and unknown keys are refused.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from io import StringIO
 from typing import Any, Final, NamedTuple, get_args
@@ -146,7 +146,7 @@ def _unknown_word(one: Mapping[str, Any]) -> str:
     return f"unknown value '{one['input']}'{did_you_mean(str(one['input']), choices)}"
 
 
-_MESSAGES: Final = {
+_MESSAGES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "extra_forbidden": _unknown_key,
     "literal_error": _unknown_word,
     "missing": lambda one: f"missing key '{one['loc'][-1]}'",
@@ -193,8 +193,8 @@ def _protocol_faults(
         if protocol := protocols.get(bridge.protocol):
             yield from _check(protocol.settings, bridge.settings, document, file, ("bridges", name))
     for place in plant.cells.values():
-        bridge = plant.bridges.get(place.line.bridge)
-        protocol = protocols.get(bridge.protocol) if bridge else None
+        served_by = plant.bridges.get(place.line.bridge)
+        protocol = protocols.get(served_by.protocol) if served_by else None
         if protocol and protocol.source:
             for name, tag in place.cell.tags.items():
                 where = (*_where(place.path), "tags", name, "source")

@@ -163,7 +163,7 @@ class _Batch:
 
 def _text(value: Scalar) -> str | None:
     """An id as a device shows it; blanks, and what is too long to be an id, are none."""
-    text = str(value).strip()
+    text = str(value).replace("\0", " ").strip()
     return text if 0 < len(text) <= IDENTIFIER_LENGTH_MAX else None
 
 

@@ -7,9 +7,10 @@ connection for input and output, an owner epoch against zombies.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -31,6 +32,8 @@ S = TypeVar("S")
 TICK_S: Final = 1.0
 BATCH: Final = 500
 PROBE_TIMEOUT_S: Final = 10.0
+LEAVE_TIMEOUT_S: Final = 2.0
+_WATERMARKS: Final = "{}/_hub/watermark/#"
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +42,19 @@ StoredState = Callable[[str], Awaitable[bytes | None]]
 
 @dataclass
 class RunnerWiring(Generic[S]):
-    """What a runner works with. `stored_state` asks the record for a resume document."""
+    """What a runner works with.
+
+    client: the one connection for input and output, with a session that the broker keeps.
+    visitor: a connection without a session, used once, to read what is retained.
+    stored_state: asks the record for a resume document.
+    """
 
     processor: Processor[S]
     line: str
     enterprise: str
     codec: Codec
     client: MqttClient
+    visitor: MqttClient
     outbox: Outbox
     clock: PlantClock
     stored_state: StoredState
@@ -69,42 +78,54 @@ class Runner(Generic[S]):
         self._passed: list[Message] = []
         wiring.client.on_connect = self._connected
 
+    @property
+    def marks(self) -> Mapping[str, Mark]:
+        """How far each source was taken."""
+        return self._resume.marks
+
     async def run(self) -> None:
         """Rehydrate, take ownership, then fold for ever."""
-        backlog = await self._rehydrate()
+        await self._rehydrate()
         await self._own()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._sender.run())
-            await self._take(backlog)
-            while True:
-                await self._take(await self._w.client.receive(BATCH, TICK_S / 2))
+            sending = tasks.create_task(self._sender.run())
+            try:
+                while True:
+                    await self._take(await self._w.client.receive(BATCH, TICK_S / 2))
+            except asyncio.CancelledError:
+                await self._leave()
+                sending.cancel()
+                raise
 
     async def _connected(self, session: Session) -> None:
         if session is Session.NEW:
             self._sender.rewind()
             self._tell_all = True
 
-    async def _rehydrate(self) -> list[Message]:
-        """Load the newest resume document of broker and record; returns what came meanwhile."""
-        probe = f"{self._topic}/probe"
-        await self._w.client.subscribe(
-            [f"{self._topic}/#", f"{self._w.enterprise}/_hub/watermark/#", *_inputs(self._w.line)]
-        )
-        nonce = encode_document({"at_ms": self._w.clock()})
-        await self._w.client.publish(probe, nonce)
-        backlog = list[Message]()
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
-            while not any(m.topic == probe and m.payload == nonce for m in backlog):
-                backlog += await self._w.client.receive(BATCH)
-        for message in backlog:
+    async def _rehydrate(self) -> None:
+        """Load the newest resume document of broker and record, and what is settled.
+
+        The main connection stands already: an older owner is cut off and writes no more. A visitor
+        reads, because a backlog may fill the main connection's window; its own probe, read back,
+        marks the end of what is retained.
+        """
+        await self._w.client.subscribe([self._topic, _WATERMARKS.format(self._w.enterprise)])
+        await self._w.client.subscribe(subscriptions(self._w.line))
+        probe, nonce = f"{self._topic}/probe", encode_document({"at_ms": self._w.clock()})
+        async with self._w.visitor as visitor, asyncio.timeout(PROBE_TIMEOUT_S):
+            await visitor.subscribe([f"{self._topic}/#", _WATERMARKS.format(self._w.enterprise)])
+            await visitor.publish(probe, nonce)
+            found = list[Message]()
+            while not any(m.topic == probe and m.payload == nonce for m in found):
+                found += await visitor.receive(BATCH)
+        for message in found:
             if message.topic == self._topic:
                 self._resume.load(message.payload)
-            elif "/_hub/watermark/" in message.topic:
+            else:
                 self._hear(message)
         if stored := await self._w.stored_state(self._topic):
             self._resume.load(stored)
         self._intake = Intake(self._resume.marks, self._settled.get)
-        return backlog
 
     async def _own(self) -> None:
         self._resume.owner_epoch += 1
@@ -112,6 +133,15 @@ class Runner(Generic[S]):
         log.info("%s owns %s, epoch %d", self._name, self._w.line, self._resume.owner_epoch)
         self._tell_all = True
         await self._commit([])
+
+    async def _leave(self) -> None:
+        """The last live values, as a revision of their own: the record shows what was shown."""
+        self._ticked_s, self._tell_all = 0.0, True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await self._tick(asyncio.get_running_loop().time())
+                self._tell_all = True
+                await self._commit([])
 
     async def _take(self, messages: list[Message]) -> None:
         loop_s = asyncio.get_running_loop().time()
@@ -194,7 +224,7 @@ class Runner(Generic[S]):
         for topic, document in documents.items():
             before, known = self._published.get(topic, (None, self._resume.rev))
             if document != before or everything:
-                stamp = rev if rev is not None and document != before else known
+                stamp = known if rev is None else rev
                 self._published[topic] = (dict(document), stamp)
                 self._resume.clearing.pop(topic, None)
                 out.append(
@@ -212,7 +242,7 @@ class Runner(Generic[S]):
         return [Outgoing(topic, b"", retain=True) for topic in ready]
 
 
-def _inputs(line: str) -> list[str]:
+def subscriptions(line: str) -> list[str]:
     """Everything that bridges say on a line: what a source's unbroken sequence is made of."""
     return [
         f"{place}/_event/{event.type_name}/#"

@@ -1,0 +1,1 @@
+"""Measures the hub's paths, each beside a ceiling measured in the same run."""

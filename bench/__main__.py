@@ -1,0 +1,46 @@
+"""`make bench`: a table and one JSON line. `--only loop,latency` picks parts."""
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+from bench import processor, store
+from bench.rig import Figure, Rig, as_json, as_table, broker
+
+Part = Callable[[Rig, Path], Coroutine[Any, Any, list[Figure]]]
+
+
+async def _loop(rig: Rig, folder: Path) -> list[Figure]:
+    return [await processor.loop(rig, folder)]
+
+
+async def _publish(rig: Rig, _folder: Path) -> list[Figure]:
+    return [await processor.publish_rate(rig)]
+
+
+PARTS: Final[dict[str, Part]] = {
+    "publish": _publish,
+    "loop": _loop,
+    "latency": processor.latency,
+    "duckdb": store.duckdb,
+    "postgres": store.postgres,
+}
+
+
+def main() -> None:
+    """Run the parts, each on a fresh broker."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--only", default=",".join(PARTS))
+    figures = list[Figure]()
+    for name in parser.parse_args().only.split(","):
+        with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as rig:
+            figures += asyncio.run(PARTS[name](rig, Path(folder)))
+    print(as_table(figures))
+    print(as_json(figures))
+
+
+if __name__ == "__main__":
+    main()

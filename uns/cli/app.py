@@ -1,0 +1,247 @@
+"""The `uns` command: options and help of every command, and how errors leave the program."""
+
+import io
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from uns.cli import inspection, orders, reading
+from uns.cli.errors import CommandError, UsageError
+from uns.cli.folder import DEFAULT
+from uns.cli.hub import HubOptions
+from uns.cli.options import Data, Json, Namespace, read_plant
+from uns.cli.output import note
+from uns.cli.run import RunOptions, run_hub, store_url
+from uns.historian.errors import HistorianError, QueryFailed, QueryRefused
+from uns.model.path import TopicError
+from uns.mqtt.errors import MqttError
+from uns.runtime.errors import RuntimeFault
+
+ASKED_WRONGLY: Final = (UsageError, typer.TyperException, TopicError, QueryRefused, QueryFailed)
+DESIGNED: Final = (
+    *ASKED_WRONGLY,
+    CommandError,
+    HistorianError,
+    MqttError,
+    RuntimeFault,
+    OSError,
+)
+
+app = typer.Typer(
+    name="uns",
+    help="A manufacturing execution system whose whole state lives in one MQTT topic tree.",
+    epilog="Every command takes --debug for tracebacks. Exit codes: 0 done, 1 could not be done, "
+    "2 asked in a wrong way.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+order_app = typer.Typer(help="Orders.", rich_markup_mode=None)
+broker_app = typer.Typer(help="The broker.", rich_markup_mode=None)
+app.add_typer(order_app, name="order")
+app.add_typer(broker_app, name="broker")
+
+Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="MQTT port (default: 1883).")]
+Broker = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST", help="A broker run elsewhere on DIR/broker/mosquitto.conf (default: ours)."
+    ),
+]
+Store = Annotated[str, typer.Option(help="duckdb, or postgresql://user@host/database.")]
+Duration = Annotated[float | None, typer.Option(min=1, metavar="S", help="End after S seconds.")]
+DataFolder = Annotated[Path, typer.Option("--data", metavar="DIR", help="Data folder.")]
+
+
+@app.command(epilog="Example: uns demo --duration 60 --json --data /tmp/plant")
+def demo(  # noqa: PLR0913 - the options of the command, each with its default
+    *,
+    duration: Duration = None,
+    speed: Annotated[
+        float, typer.Option(min=0.1, max=200, metavar="X", help="Plant seconds per second.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated plant.")] = 1,
+    data: DataFolder = DEFAULT,
+    store: Store = "duckdb",
+    port: Port = None,
+    namespace: Namespace = None,
+    as_json: Json = False,
+) -> None:
+    """Run a simulated plant through the hub. A live table shows it; Ctrl-C stops all of it."""
+    options = HubOptions(store_url(store, data), port, speed, seed)
+    run_hub(read_plant(namespace), data, RunOptions(options, duration, as_json))
+
+
+@app.command(epilog="Example: uns up --namespace plant.yaml --store postgresql://hub@db/mes")
+def up(  # noqa: PLR0913 - the options of the command, each with its default
+    *,
+    duration: Duration = None,
+    data: DataFolder = DEFAULT,
+    store: Store = "duckdb",
+    port: Port = None,
+    broker: Broker = None,
+    namespace: Namespace = None,
+    as_json: Json = False,
+) -> None:
+    """Run the hub on your plant. The same as demo, without the simulated machines."""
+    options = HubOptions(store_url(store, data), port, demo=False, broker=broker)
+    run_hub(read_plant(namespace), data, RunOptions(options, duration, as_json))
+
+
+@app.command(epilog="Example: uns check namespace.yaml")
+def check(
+    file: Annotated[Path | None, typer.Argument(help="The plant file.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Check a namespace file. Every fault with line and column; exit code 2 if there is one."""
+    inspection.check(file, as_json=as_json)
+
+
+@app.command(epilog="Example: uns schema namespace > namespace.schema.json")
+def schema(
+    name: Annotated[
+        str | None, typer.Argument(help="A payload, `namespace` or `asyncapi`.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Print a JSON Schema. Of a payload or of namespace.yaml; without NAME, list them."""
+    inspection.print_schema(name, as_json=as_json)
+
+
+@app.command(epilog="Example: uns doctor --data .uns")
+def doctor(*, data: Data = None, as_json: Json = False) -> None:
+    """Find what is wrong, and its fix. Looks at programs, broker, store, disk and clock."""
+    inspection.doctor(data, as_json=as_json)
+
+
+@broker_app.command("config", epilog="Example: uns broker config > mosquitto.conf")
+def broker_config(
+    *,
+    namespace: Namespace = None,
+    part: Annotated[
+        Literal["conf", "acl"], typer.Option(help="The configuration or the access list.")
+    ] = "conf",
+    as_json: Json = False,
+) -> None:
+    """Print the broker's configuration. The hub generates it from the plant; no passwords."""
+    inspection.broker_config(namespace, part, as_json=as_json)
+
+
+@app.command(epilog="Example: uns tree 'acme/berlin/machining/#'")
+def tree(
+    topic_filter: Annotated[str | None, typer.Argument(metavar="[FILTER]")] = None,
+    *,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Show the topic tree. Each topic with its newest value; of a stopped hub, from the record."""
+    reading.tree(topic_filter, data, as_json=as_json)
+
+
+@app.command(epilog="Example: uns watch 'acme/+/+/+/+/_event/#' --count 10")
+def watch(
+    topic_filter: Annotated[str, typer.Argument(metavar="FILTER")],
+    *,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many messages.")] = None,
+    duration: Duration = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Print messages as they come. Of a stopped hub, the newest ones on record."""
+    reading.watch(topic_filter, data, count, duration, as_json=as_json)
+
+
+@order_app.command("submit", epilog="Example: uns order submit order.json")
+def order_submit(
+    file: Annotated[Path, typer.Argument(help="A JSON order, or - for standard input.")],
+    *,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Release an order. Prints the hub's answer; exit code 1 when it is refused."""
+    orders.submit(file, data, as_json=as_json)
+
+
+@app.command(epilog="Example: uns trace HSG-wash-000003")
+def trace(
+    lot_or_unit: Annotated[str, typer.Argument(metavar="LOT_OR_UNIT")],
+    *,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Show where a lot or unit came from and went. At any depth, with quantities."""
+    reading.trace(lot_or_unit, data, as_json=as_json)
+
+
+@app.command(epilog="Example: uns oee --line pump --shift now")
+def oee(
+    *,
+    line: Annotated[str | None, typer.Option(help="A line's name or path (default: all).")] = None,
+    shift: Annotated[str, typer.Option(help="`now`, or a shift as 2026-11-23-early.")] = "now",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Show OEE of lines, now or of a shift. After ISO 22400-2, with the sums it was made from."""
+    reading.oee(line, shift, data, as_json=as_json)
+
+
+@app.command(epilog="Example: uns history acme/berlin/machining/housing/mill/_tag/bore --from 10m")
+def history(  # noqa: PLR0913 - the options of the command, each with its default
+    topic: Annotated[str, typer.Argument(help="A `_tag` or `_state` topic.")],
+    *,
+    start: Annotated[str | None, typer.Option("--from", help="2026-11-23T06:00, 10m, 2h.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="As --from; default now.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 1_000,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Show the recorded values of a topic."""
+    reading.history(topic, (start, end), limit, data, as_json=as_json)
+
+
+@app.command(epilog="Example: uns query 'select verdict, count(*) from verdicts group by 1'")
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT over the read models.")],
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 1_000,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the record in SQL, read-only.
+
+    Sees tags, events, states, orders, stops, verdicts, genealogy_edges, oee_intervals, rejects,
+    gaps.
+    """
+    reading.query(sql, limit, data, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point: exit code 0, 1 (could not be done) or 2 (asked in a wrong way)."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) != len(sys.argv) - 1
+    if isinstance(sys.stdout, io.TextIOWrapper):  # no terminal is too small for a character
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        sys.exit(app(arguments or ["--help"], prog_name="uns", standalone_mode=False))
+    except Exception as error:  # noqa: BLE001 - behind this there is only a traceback
+        if debug:
+            traceback.print_exc()
+        note(f"uns: {' '.join(_said(error).split())}")
+        sys.exit(2 if isinstance(error, ASKED_WRONGLY) else 1)
+
+
+def _said(error: Exception) -> str:
+    """What a user gets to read: the message, and where to look further."""
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        hint = f"; see `{context.command_path} --help`" if context else ""
+        return error.format_message().rstrip(".") + hint
+    if isinstance(error, DESIGNED):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error} (--debug shows where: please report it)"

@@ -1,0 +1,227 @@
+"""One process of the hub: `python -m uns.cli.child DATA NAME ROLE [ARGUMENT...]`.
+
+Each role imports its own libraries only, so that ten processes stay small.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from bridges import PROTOCOLS
+from uns.cli.folder import Folder
+from uns.codec import Codec, encode_document
+from uns.model.observation import Observation
+from uns.model.plant import Bridge, Place, Plant
+from uns.mqtt.acl import bridge_user, edge_user
+from uns.mqtt.client import MqttClient
+from uns.mqtt.message import Message, Will
+from uns.runtime.bridge import BridgeRunner, BridgeWiring
+from uns.runtime.clock import PlantClock, load_clock
+from uns.runtime.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+
+class Context(NamedTuple):
+    """What every role works with."""
+
+    folder: Folder
+    plant: Plant
+    clock: PlantClock
+    name: str
+    arguments: tuple[str, ...]
+
+
+class BridgeContext(NamedTuple):
+    """What a bridge's client is made from."""
+
+    context: Context
+    settings: Any
+    places: dict[str, Place]
+    client: MqttClient
+    commands: asyncio.Queue[Any]
+    runner: BridgeRunner
+
+
+Observe = Callable[[BridgeContext], AsyncIterator[list[Observation]]]
+Role = Callable[[Context], Awaitable[None]]
+
+
+def _opcua(b: BridgeContext) -> AsyncIterator[list[Observation]]:
+    from bridges.opcua.client import observe
+
+    return observe(b.settings, b.places, b.context.clock)
+
+
+def _modbus(b: BridgeContext) -> AsyncIterator[list[Observation]]:
+    from bridges.modbus.client import observe
+
+    return observe(b.settings, b.places, b.context.clock)
+
+
+def _sparkplug(b: BridgeContext) -> AsyncIterator[list[Observation]]:
+    from bridges.sparkplug.client import observe
+
+    address = b.context.folder.address(bridge_user(b.context.arguments[0]))
+    return observe(b.settings, b.places, b.context.clock, address)
+
+
+def _erp(b: BridgeContext) -> AsyncIterator[list[Observation]]:
+    from bridges.erp.client import observe
+
+    folder = b.context.folder.root / b.settings.folder
+    return observe(
+        b.settings, b.context.plant, b.context.clock, folder, b.commands, b.runner.known_fact
+    )
+
+
+OBSERVE: Final[dict[str, Observe]] = {
+    "opcua": _opcua,
+    "modbus": _modbus,
+    "sparkplug": _sparkplug,
+    "erp": _erp,
+}
+
+
+async def run_bridge(context: Context) -> None:
+    """A bridge, by its name in namespace.yaml."""
+    (name,) = context.arguments
+    plant, bridge = context.plant, context.plant.bridges[name]
+    settings = PROTOCOLS[bridge.protocol].settings.model_validate(bridge.settings)
+    commands: asyncio.Queue[Any] = asyncio.Queue(maxsize=1_000)
+    client = MqttClient(
+        context.folder.address(bridge_user(name)),
+        f"bridge-{name}",
+        will=_bridge_will(context, name, bridge),
+    )
+    outbox = Outbox(context.folder.outbox(f"bridge.{name}"))
+    wiring = BridgeWiring(
+        name=name,
+        protocol=bridge.protocol,
+        plant=plant,
+        places=plant.served_by(name),
+        home=_home(plant, name),
+        outbox=outbox,
+        client=client,
+        clock=context.clock,
+        filters=_command_filters(plant) if bridge.protocol == "erp" else (),
+        on_message=_into(commands, Codec(plant)),
+    )
+    runner = BridgeRunner(wiring)
+    async with client:
+        parts = BridgeContext(context, settings, plant.served_by(name), client, commands, runner)
+        await runner.run(OBSERVE[bridge.protocol](parts))
+
+
+def _bridge_will(context: Context, name: str, bridge: Bridge) -> Will:
+    document = {
+        "summary": f"{name} is gone",
+        "bridge": name,
+        "protocol": bridge.protocol,
+        "connected": False,
+        "gone": True,
+        "tags": 0,
+        "at_ms": context.clock(),
+    }
+    topic = f"{context.plant.enterprise}/_hub/bridge/{name}"
+    return Will(topic, encode_document(document))
+
+
+def _home(plant: Plant, name: str) -> str:
+    served = list(plant.served_by(name).values())
+    return served[0].line_path if served else f"{plant.enterprise}/{next(iter(plant.sites))}"
+
+
+def _command_filters(plant: Plant) -> tuple[str, ...]:
+    return tuple(f"{plant.enterprise}/{site}/_cmd/order/#" for site in plant.sites)
+
+
+def _into(commands: asyncio.Queue[Any], codec: Codec) -> Callable[[Message], None]:
+    """Well-formed commands go to the bridge; the historian quarantines the others."""
+
+    def take(message: Message) -> None:
+        decoded = codec.decode(message.topic, message.payload, retain=message.retain)
+        if hasattr(decoded, "value") and not commands.full():
+            commands.put_nowait(decoded)
+
+    return take
+
+
+async def run_worker(context: Context) -> None:
+    """All processors of the lines given as arguments."""
+    from processors import PROCESSORS
+    from uns.cli.worker import run_lines
+
+    await run_lines(context, PROCESSORS)
+
+
+async def run_historian(context: Context) -> None:
+    """The one writer of the store."""
+    from processors import PROCESSORS
+    from uns.historian.service import HistorianSetup
+    from uns.historian.service import run_historian as record
+
+    setup = HistorianSetup(
+        name="main",
+        plant=context.plant,
+        location=context.folder.load_connection()["store"],
+        client=MqttClient(context.folder.address("historian"), "historian"),
+        processors=tuple(PROCESSORS),
+        clock=context.clock,
+    )
+    await record(setup)
+
+
+async def run_plant(context: Context) -> None:
+    """The simulated plant of `uns demo`."""
+    from uns.demo.plant import run_plant as simulate
+
+    loop, go, freeze = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGUSR1, go.set)
+    loop.add_signal_handler(signal.SIGUSR2, freeze.set)
+    addresses = {
+        bridge.settings["edge_node"]: context.folder.address(
+            edge_user(bridge.settings["edge_node"])
+        )
+        for bridge in context.plant.bridges.values()
+        if bridge.protocol == "sparkplug"
+    }
+    seed = int(context.arguments[0])
+    await simulate(context.plant, context.folder.root, context.clock, seed, addresses, go, freeze)
+
+
+ROLES: Final[dict[str, Role]] = {
+    "bridge": run_bridge,
+    "worker": run_worker,
+    "historian": run_historian,
+    "plant": run_plant,
+}
+
+
+async def run(context: Context, role: str) -> None:
+    """Run a role until SIGTERM."""
+    task = asyncio.ensure_future(ROLES[role](context))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def main() -> None:
+    """Entry point of every child process; its log goes to standard error."""
+    root, name, role, *arguments = sys.argv[1:]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("asyncua", "pymodbus"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    folder = Folder(Path(root))
+    context = Context(folder, folder.load_plant(), load_clock(folder.root), name, tuple(arguments))
+    log.info("%s starts", name)
+    asyncio.run(run(context, role))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""How commands answer: tables for people, JSON for programs. Nothing else prints.
+
+What is printed comes from devices and users: no character of it is taken for markup.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+WIDTH_IN_A_PIPE: Final = 240
+
+width = None if sys.stdout.isatty() else WIDTH_IN_A_PIPE
+console = Console(width=width, highlight=False, markup=False, emoji=False)
+notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def print_json(document: Any, indent: int | None = None) -> None:
+    """One JSON value on standard output; on one line, unless it is for people to read."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str, indent=indent) + "\n")
+    sys.stdout.flush()
+
+
+def say(answer: RenderableType) -> None:
+    """An answer for people; lines keep their length, so that a pipe gets them whole."""
+    console.print(answer, soft_wrap=True)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table; a missing value is a dash."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+    console.print(table)
+
+
+def note(text: str) -> None:
+    """A line for the person at the terminal, on standard error."""
+    notes.print(text, soft_wrap=True)
