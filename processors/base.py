@@ -79,12 +79,27 @@ def zone_of(plant: Plant, path: str) -> str:
 def fit(document: Document, key: str) -> Document:
     """The document with the list under `key` cut so that it keeps the size bound.
 
-    What was cut is said in `omitted`, the number of entries left out.
+    What was cut is said in `omitted`, the number of entries left out. If the ids alone are too
+    long (a foreign script, control characters), every text is shortened as in a summary.
     """
     entries, left_out = list(document[key]), int(document.get("omitted", 0))
     kept = len(entries)
-    while kept and len(encode_document(document)) > DOCUMENT_BYTES_MAX:
+    while _is_too_long(document):
+        if not kept:
+            return {name: _shortened(value) for name, value in document.items()}
         kept = kept * 3 // 4
         omitted = left_out + len(entries) - kept
         document = {**document, key: entries[:kept], "omitted": omitted}
     return document
+
+
+def _is_too_long(document: Document) -> bool:
+    return len(encode_document(document)) > DOCUMENT_BYTES_MAX
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _shortened(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shortened(inner) for inner in value]
+    return shown(value) if isinstance(value, str) and len(value) > SHOWN_LENGTH_MAX else value

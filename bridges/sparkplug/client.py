@@ -53,7 +53,7 @@ async def observe(
                         yield told
                 if told := await host.tick(connection):
                     yield told
-        if False:
+        if told := host.disconnected():
             yield told
 
 

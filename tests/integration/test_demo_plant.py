@@ -381,7 +381,7 @@ async def test_a_kill_takes_nothing_back(tmp_path: Path, broker: RunningBroker) 
             (high, low) = await registers(plant, 237, 2)
             serial = (high << 16) + low
             assert serial >= last
-            await until(lambda wanted=wanted: pieces(tmp_path) >= wanted)  # type: ignore[misc]
+            await until(lambda wanted=wanted: pieces(tmp_path) >= wanted)  # type: ignore[misc]  # a bound number
             (high, low) = await registers(plant, 237, 2)
             last = (high << 16) + low
     log = [json.loads(line) for line in (tmp_path / "plant/plc.jsonl").read_text().splitlines()]

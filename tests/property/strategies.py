@@ -1,5 +1,6 @@
 """Well-typed events of the example plant: plausible most of the time, absurd now and then."""
 
+from collections.abc import Collection
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,13 +18,14 @@ LOTS = ("L1", "L2", "H-3", "\N{PILE OF POO}" * 20)
 FAULTS = (*plant().reasons, "e99")
 WORDS = st.text(min_size=1, max_size=128)
 
+_near = st.integers(EARLY_MS, EARLY_MS + 100_000)
 stamps = st.one_of(
-    st.integers(EARLY_MS, EARLY_MS + 100_000),
+    *(_near, _near, _near),
     st.integers(EARLY_MS, EARLY_MS + 30 * HOUR_MS),
     st.sampled_from([EARLY_MS + 8 * HOUR_MS, EARLY_MS + 8 * HOUR_MS - 1, EARLY_MS - 1]),
     st.sampled_from([0, 1_704_063_599_999, 4_102_441_200_000, 2**53 - 1]),
 )
-order_ids = st.none() | st.sampled_from(ORDERS)
+order_ids = st.sampled_from([ORDERS[0], *ORDERS, None])
 items = st.none() | st.sampled_from(ITEMS)
 counts = st.integers(0, 20)
 quantities = st.one_of(st.integers(0, 40).map(lambda n: n / 8), st.floats(0, 1e6, allow_nan=False))
@@ -34,15 +36,17 @@ def _fields(event_type: str, **fields: SearchStrategy[Any]) -> SearchStrategy[Ro
     return st.fixed_dictionaries({"type": st.just(event_type), "at_ms": stamps, **fields})
 
 
-AT_A_CELL = st.one_of(
-    _fields(
+AT_A_CELL: dict[str, SearchStrategy[Row]] = {
+    "state-changed": _fields(
         "state-changed",
         state=st.sampled_from(STATES) | st.just("EXECUTE") | WORDS,
         fault=st.none() | st.sampled_from(FAULTS),
     ),
-    _fields("counted", good=counts, scrap=counts, rework=counts, order_id=order_ids, item=items),
-    _fields("loaded", order_id=order_ids, item=items),
-    _fields(
+    "counted": _fields(
+        "counted", good=counts, scrap=counts, rework=counts, order_id=order_ids, item=items
+    ),
+    "loaded": _fields("loaded", order_id=order_ids, item=items),
+    "consumed": _fields(
         "consumed",
         lot=st.sampled_from(LOTS) | WORDS,
         item=items,
@@ -50,7 +54,7 @@ AT_A_CELL = st.one_of(
         unit=st.sampled_from(["pcs", "kg"]),
         order_id=order_ids,
     ),
-    _fields(
+    "produced": _fields(
         "produced",
         lot=st.sampled_from(LOTS),
         unit_id=st.none() | st.sampled_from(["PU-0000001", "L1"]),
@@ -59,7 +63,7 @@ AT_A_CELL = st.one_of(
         order_id=order_ids,
         item=items,
     ),
-    _fields(
+    "inspected": _fields(
         "inspected",
         sample_id=st.sampled_from(["s1", "s2", "s3"]) | WORDS,
         values=st.dictionaries(
@@ -68,28 +72,34 @@ AT_A_CELL = st.one_of(
         order_id=order_ids,
         item=items,
     ),
-)
-AT_A_LINE = _fields(
-    "released",
-    order_id=st.sampled_from(ORDERS) | WORDS,
-    item=st.sampled_from(ITEMS),
-    quantity=st.integers(1, 60),
-    due_ms=st.none() | stamps,
-    priority=st.integers(0, 100),
-    revision=st.integers(1, 3),
-)
+}
+AT_A_LINE: dict[str, SearchStrategy[Row]] = {
+    "released": _fields(
+        "released",
+        order_id=st.sampled_from([ORDERS[0], *ORDERS]) | WORDS,
+        item=st.sampled_from(ITEMS),
+        quantity=st.integers(1, 20),
+        due_ms=st.none() | stamps,
+        priority=st.integers(0, 100),
+        revision=st.integers(1, 3),
+    ),
+}
 
 
-def _placed(line: str) -> SearchStrategy[Row]:
+def _placed(line: str, types: Collection[str]) -> SearchStrategy[Row]:
     cells = [place.path for place in plant().lines[line]]
-    at_a_cell = st.builds(
-        lambda row, path: {**row, "path": path}, AT_A_CELL, st.sampled_from(cells)
+    places = st.sampled_from([*cells, cells[-1], cells[-1]])
+    at_a_cell = [rows for name, rows in AT_A_CELL.items() if name in types]
+    at_the_line = [rows for name, rows in AT_A_LINE.items() if name in types]
+    return st.one_of(
+        *(st.builds(lambda row, path: {**row, "path": path}, rows, places) for rows in at_a_cell),
+        *(rows.map(lambda row: {**row, "path": line}) for rows in at_the_line),
     )
-    return st.one_of(at_a_cell, AT_A_LINE.map(lambda row: {**row, "path": line}))
 
 
-def histories(line: str, max_size: int = 40) -> SearchStrategy[list[Event]]:
-    """Events of one line, numbered as one source's."""
-    return st.lists(_placed(line), max_size=max_size).map(
-        lambda rows: numbered(rows, f"plc:{line}")
-    )
+def histories(
+    line: str, types: Collection[str], min_size: int = 8, max_size: int = 40
+) -> SearchStrategy[list[Event]]:
+    """Events of these types at one line, numbered as one source's."""
+    rows = st.lists(_placed(line, types), min_size=min_size, max_size=max_size)
+    return rows.map(lambda rows: numbered(rows, f"plc:{line}"))

@@ -15,7 +15,7 @@ from uns.model.kpi import Sums, oee
 
 moderate = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MILLION = 1_000_000
-OEE_INPUTS = ("state-changed", "loaded", "counted")
+INPUTS = {name: build(plant()).inputs for name, build in PROCESSORS.items()}
 TIMES = ("apt_ms", "aust_ms", "adet_ms", "adot_ms", "planned_ms", "unknown_ms")
 PIECES = ("pq", "gq", "sq", "rq", "ideal_ms", "ideal_good_ms")
 
@@ -38,9 +38,9 @@ def summed(intervals: Iterable[dict[str, Any]]) -> Counter[str]:
 
 
 @moderate
-@given(events=histories(HOUSING))
+@given(events=histories(HOUSING, INPUTS["oee"]))
 def test_time_elements_sum_to_elapsed_time_and_pieces_to_counts(events: list[Event]) -> None:
-    at_mill = [e for e in events if e.path == MILL and e.type in OEE_INPUTS]
+    at_mill = [e for e in events if e.path == MILL]
     processor, state, outputs = run("oee", at_mill)
     if not at_mill:
         assert processor.documents(state) == {}
@@ -62,7 +62,7 @@ def test_time_elements_sum_to_elapsed_time_and_pieces_to_counts(events: list[Eve
 
 
 @moderate
-@given(events=histories(HOUSING))
+@given(events=histories(HOUSING, INPUTS["oee"]))
 def test_published_sums_reproduce_oee_to_the_digit(events: list[Event]) -> None:
     processor, state, _ = run("oee", events)
     for topic, document in processor.documents(state).items():
@@ -73,7 +73,7 @@ def test_published_sums_reproduce_oee_to_the_digit(events: list[Event]) -> None:
 
 
 @moderate
-@given(events=histories(HOUSING))
+@given(events=histories(HOUSING, INPUTS["oee"]))
 def test_stops_open_and_end_in_turn(events: list[Event]) -> None:
     _, _, outputs = run("oee", events)
     open_at: dict[str, str] = {}
@@ -91,7 +91,7 @@ def test_stops_open_and_end_in_turn(events: list[Event]) -> None:
 
 
 @moderate
-@given(events=histories(HOUSING))
+@given(events=histories(HOUSING, INPUTS["order-progress"]))
 def test_an_order_has_every_piece_that_was_counted_for_it(events: list[Event]) -> None:
     _, state, _ = run("order-progress", events)
     made = [e for e in events if isinstance(e, Counted)]
@@ -103,7 +103,7 @@ def test_an_order_has_every_piece_that_was_counted_for_it(events: list[Event]) -
 
 
 @moderate
-@given(events=histories(HOUSING))
+@given(events=histories(HOUSING, INPUTS["order-progress"]))
 def test_an_order_is_closed_once_and_stays_closed(events: list[Event]) -> None:
     _, state, outputs = run("order-progress", events)
     closed = Counter(o.body["order_id"] for o in outputs if o.type == "order-closed")
@@ -113,7 +113,7 @@ def test_an_order_is_closed_once_and_stays_closed(events: list[Event]) -> None:
 
 
 @moderate
-@given(events=histories(HOUSING))
+@given(events=histories(HOUSING, INPUTS["genealogy"]))
 def test_what_was_consumed_is_on_edges_or_pends(events: list[Event]) -> None:
     _, state, outputs = run("genealogy", events)
     for path, cell in state.cells.items():
@@ -127,16 +127,16 @@ def test_what_was_consumed_is_on_edges_or_pends(events: list[Event]) -> None:
 
 
 @moderate
-@given(events=histories(HOUSING))
+@given(events=histories(HOUSING, INPUTS["quality"]))
 def test_every_sample_is_counted_once_by_its_latest_verdict(events: list[Event]) -> None:
     processor, state, outputs = run("quality", events)
-    for topic, document in processor.documents(state).items():
-        path = topic.partition("/_state")[0]
+    documents = processor.documents(state)
+    inspected = [e for e in events if isinstance(e, Inspected)]
+    assert len(inspected) == len(outputs)
+    for path in {e.path for e in inspected}:
         latest = {o.body["sample_id"]: o.body["verdict"] for o in outputs if o.path == path}
-        assert document["total"] == {
+        assert documents[f"{path}/_state/quality"]["total"] == {
             verdict: sum(v == verdict for v in latest.values())
             for verdict in ("pass", "fail", "pending")
         }
-        inspected = [e for e in events if isinstance(e, Inspected) and e.path == path]
-        assert len(inspected) == sum(o.path == path for o in outputs)
         assert all(count >= 0 for count in state.cells[path].current.model_dump().values())

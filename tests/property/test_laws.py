@@ -54,8 +54,9 @@ def test_the_table_names_the_processor(processor: Processor[Any]) -> None:
 
 @every
 @moderate
-@given(events=histories(LINE))
-def test_replayed_twice_it_gives_the_same(processor: Processor[Any], events: list[Event]) -> None:
+@given(data=st.data())
+def test_replayed_twice_it_gives_the_same(processor: Processor[Any], data: st.DataObject) -> None:
+    events = data.draw(histories(LINE, processor.inputs))
     first, second = (run(processor, processor.initial(LINE), events) for _ in range(2))
     assert first == second
     assert processor.documents(first[0]) == processor.documents(second[0])
@@ -63,10 +64,10 @@ def test_replayed_twice_it_gives_the_same(processor: Processor[Any], events: lis
 
 @every
 @moderate
-@given(before=histories(LINE), after=histories(LINE))
-def test_a_state_resumes_from_json(
-    processor: Processor[Any], before: list[Event], after: list[Event]
-) -> None:
+@given(data=st.data())
+def test_a_state_resumes_from_json(processor: Processor[Any], data: st.DataObject) -> None:
+    before = data.draw(histories(LINE, processor.inputs))
+    after = data.draw(histories(LINE, processor.inputs))
     halfway, _ = run(processor, processor.initial(LINE), before)
     resumed = through_json(processor, halfway)
     assert resumed == halfway
@@ -76,10 +77,11 @@ def test_a_state_resumes_from_json(
 
 @every
 @moderate
-@given(events=histories(LINE), again=st.lists(st.integers(0, 39), max_size=10))
+@given(data=st.data(), again=st.lists(st.integers(0, 39), min_size=1, max_size=10))
 def test_a_duplicate_changes_nothing(
-    processor: Processor[Any], events: list[Event], again: list[int]
+    processor: Processor[Any], data: st.DataObject, again: list[int]
 ) -> None:
+    events = data.draw(histories(LINE, processor.inputs))
     resent = list(events)
     for i in again:
         if i < len(events):
@@ -108,15 +110,13 @@ def admitted(events: list[Event]) -> Iterator[Event]:
 
 @every
 @moderate
-@given(data=st.data(), mine=histories(LINE, 20), theirs=histories(OTHER, 20))
-def test_interleaved_keys_change_no_key(
-    processor: Processor[Any], data: st.DataObject, mine: list[Event], theirs: list[Event]
-) -> None:
-    alone = {LINE: mine, OTHER: theirs}
+@given(data=st.data())
+def test_interleaved_keys_change_no_key(processor: Processor[Any], data: st.DataObject) -> None:
+    alone = {key: data.draw(histories(key, processor.inputs)) for key in (LINE, OTHER)}
     expected = {key: run(processor, processor.initial(key), own) for key, own in alone.items()}
     states = {key: processor.initial(key) for key in alone}
     outputs: dict[str, list[Draft]] = {key: [] for key in alone}
-    queues = [list(mine), list(theirs)]
+    queues = [list(events) for events in alone.values()]
     while any(queues):
         queue = data.draw(st.sampled_from([q for q in queues if q]))
         event = queue.pop(0)
@@ -128,13 +128,15 @@ def test_interleaved_keys_change_no_key(
 
 @every
 @moderate
-@given(mixed=st.lists(st.one_of(histories(LINE, 3), ticks), max_size=12))
+@given(data=st.data(), ticks=st.lists(st.tuples(st.integers(0, 40), ticks), max_size=12))
 def test_ticks_make_no_outputs_and_may_be_skipped(
-    processor: Processor[Any], mixed: list[list[Event] | Tick]
+    processor: Processor[Any], data: st.DataObject, ticks: list[tuple[int, Tick]]
 ) -> None:
-    steps = [one for part in mixed for one in ([part] if isinstance(part, Tick) else part)]
-    last = Tick(max([EARLY_MS, *(step.at_ms for step in steps)]))
-    facts = [step for step in steps if not isinstance(step, Tick)]
+    facts = data.draw(histories(LINE, processor.inputs))
+    steps: list[Event | Tick] = [*facts]
+    for place, tick in ticks:
+        steps.insert(place, tick)
+    last = Tick(max(step.at_ms for step in steps))
     start = processor.initial(LINE)
     assert run(processor, start, [*steps, last]) == run(processor, start, [*facts, last])
     assert processor.fold(run(processor, start, steps)[0], last).outputs == ()
@@ -142,10 +144,11 @@ def test_ticks_make_no_outputs_and_may_be_skipped(
 
 @every
 @moderate
-@given(events=histories(LINE), now_ms=stamps)
+@given(data=st.data(), now_ms=stamps)
 def test_documents_are_small_well_named_and_well_placed(
-    processor: Processor[Any], events: list[Event], now_ms: int
+    processor: Processor[Any], data: st.DataObject, now_ms: int
 ) -> None:
+    events = data.draw(histories(LINE, processor.inputs))
     state, _ = run(processor, processor.initial(LINE), [*events, Tick(now_ms)])
     for topic, document in processor.documents(state).items():
         place = parse_topic(topic)
@@ -169,22 +172,27 @@ def keys_of(value: Any) -> Iterator[str]:
 
 @every
 @moderate
-@given(events=histories(LINE))
-def test_outputs_pass_the_contract(processor: Processor[Any], events: list[Event]) -> None:
+@given(data=st.data())
+def test_outputs_pass_the_contract(processor: Processor[Any], data: st.DataObject) -> None:
+    events = data.draw(histories(LINE, processor.inputs))
     codec = Codec(plant())
     _, outputs = run(processor, processor.initial(LINE), events)
     source = f"processor:{processor.name}:test"
     for seq, draft in enumerate(outputs, 1):
         message = codec.decode(draft.topic, encode_event(draft, source, 1, seq))
         assert isinstance(message, Message), message
+        assert isinstance(message.value, Event)
+        parsed = message.value.model_dump(mode="json")
+        assert {key: parsed[key] for key in draft.body} == draft.body
     ids = Counter(draft.id for draft in outputs)
     assert all(n == 1 for n in ids.values())
 
 
 @every
 @moderate
-@given(events=histories(LINE))
-def test_it_leaves_its_state_alone(processor: Processor[Any], events: list[Event]) -> None:
+@given(data=st.data())
+def test_it_leaves_its_state_alone(processor: Processor[Any], data: st.DataObject) -> None:
+    events = data.draw(histories(LINE, processor.inputs))
     state = processor.initial(LINE)
     for event in events:
         before = json.dumps(state.model_dump(mode="json"))

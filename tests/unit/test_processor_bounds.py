@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from pydantic import TypeAdapter
 
 from processors import PROCESSORS
@@ -31,9 +32,11 @@ from tests.example import (
 )
 from uns.codec import BYTES_MAX, encode_document
 from uns.fold import Document, Draft, Tick, advance
+from uns.model.events import IDENTIFIER_LENGTH_MAX
 from uns.model.plant import Plant
 
 Row = dict[str, Any]
+BAD = {"bore": 41.0, "flatness": 99.0}
 LINE_OF = {"oee": HOUSING, "quality": HOUSING, "order-progress": PUMP, "genealogy": PUMP}
 
 
@@ -206,6 +209,30 @@ def test_the_last_edges_are_shown() -> None:
     state, _ = played("genealogy", rows)
     edges = documents("genealogy", state)[f"{PRESS}/_state/genealogy"]["edges"]
     assert [e["input_id"] for e in edges] == [f"c-{n}" for n in range(14, 4, -1)]
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{PILE OF POO}", "\x01"])
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_the_longest_ids_leave_documents_within_their_bound(name: str, letter: str) -> None:
+    ids = [f"{n:03}".ljust(IDENTIFIER_LENGTH_MAX, letter) for n in range(60)]
+    rows = list[Row]()
+    for one in ids:
+        context = {"order_id": one, "item": one}
+        made = {"lot": one, "quantity": 1.0, "unit": "pcs", **context}
+        sample = {"sample_id": one, "unit_id": one, "lot": one, "values": {}, **context}
+        rows += [
+            {"type": "loaded", "path": MILL, **context},
+            {"type": "state-changed", "path": MILL, "state": one, "fault": one},
+            {"type": "counted", "path": MILL, "good": 1, "scrap": 1, **context},
+            {"type": "consumed", "path": PRESS, **made},
+            {"type": "produced", "path": FIT, **made, "unit_id": one},
+            {"type": "inspected", "path": MILL, **sample},
+            {"type": "inspected", "path": MILL, **sample, "values": BAD, "item": "housing-a"},
+            released(one, item=one),
+        ]
+    state, _ = played(name, rows)
+    for topic, document in documents(name, state).items():
+        assert len(encode_document(document)) <= DOCUMENT_BYTES_MAX, topic
 
 
 def test_a_document_is_cut_to_its_bound_and_says_so() -> None:

@@ -168,7 +168,7 @@ def order_submit(
     orders.submit(file, data, as_json=as_json)
 
 
-@app.command(epilog="Example: uns trace HSG-wash-000003")
+@app.command(epilog="Example: uns trace PUM-test-00001")
 def trace(
     lot_or_unit: Annotated[str, typer.Argument(metavar="LOT_OR_UNIT")],
     *,
@@ -207,7 +207,9 @@ def history(  # noqa: PLR0913 - the options of the command, each with its defaul
 
 @app.command(epilog="Example: uns query 'select verdict, count(*) from verdicts group by 1'")
 def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT over the read models.")],
+    sql: Annotated[
+        str, typer.Argument(help="One SELECT over the read models, or - for standard input.")
+    ],
     *,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 1_000,
     data: Data = None,

@@ -19,10 +19,13 @@ from uns.model.observation import Observation
 from uns.model.plant import Bridge, Place, Plant
 from uns.mqtt.acl import bridge_user, edge_user
 from uns.mqtt.client import MqttClient
+from uns.mqtt.errors import MqttError
 from uns.mqtt.message import Message, Will
 from uns.runtime.bridge import BridgeRunner, BridgeWiring
 from uns.runtime.clock import PlantClock, load_clock
 from uns.runtime.outbox import Outbox
+
+GOODBYE_TIMEOUT_S: Final = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +97,8 @@ async def run_bridge(context: Context) -> None:
     plant, bridge = context.plant, context.plant.bridges[name]
     settings = PROTOCOLS[bridge.protocol].settings.model_validate(bridge.settings)
     commands: asyncio.Queue[Any] = asyncio.Queue(maxsize=1_000)
-    client = MqttClient(
-        context.folder.address(bridge_user(name)),
-        f"bridge-{name}",
-        will=_bridge_will(context, name, bridge),
-    )
+    will = _bridge_will(context, name, bridge)
+    client = MqttClient(context.folder.address(bridge_user(name)), f"bridge-{name}", will=will)
     outbox = Outbox(context.folder.outbox(f"bridge.{name}"))
     wiring = BridgeWiring(
         name=name,
@@ -113,9 +113,20 @@ async def run_bridge(context: Context) -> None:
         on_message=_into(commands, Codec(plant)),
     )
     runner = BridgeRunner(wiring)
-    async with client:
-        parts = BridgeContext(context, settings, plant.served_by(name), client, commands, runner)
+    parts = BridgeContext(context, settings, plant.served_by(name), client, commands, runner)
+    async with client, saying_goodbye(client, will):
         await runner.run(OBSERVE[bridge.protocol](parts))
+
+
+@contextlib.asynccontextmanager
+async def saying_goodbye(client: MqttClient, will: Will) -> AsyncIterator[None]:
+    """Say at a clean end what the broker says at an unclean one."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(TimeoutError, MqttError):
+            async with asyncio.timeout(GOODBYE_TIMEOUT_S):
+                await client.publish(will.topic, will.payload, retain=will.retain)
 
 
 def _bridge_will(context: Context, name: str, bridge: Bridge) -> Will:

@@ -139,7 +139,9 @@ class Hub:
 
     async def _drain(self) -> None:
         since_ms = self.clock()
-        await self._wait(lambda: self.live.drained(since_ms), DRAIN_TIMEOUT_S)
+        if not await self._wait(lambda: self.live.drained(since_ms), DRAIN_TIMEOUT_S):
+            waiting = self.live.waiting(since_ms)
+            log.warning("not drained within %.0f s: %s", DRAIN_TIMEOUT_S, ", ".join(waiting))
 
     def _names(self, prefix: str) -> list[str]:
         return [name for name in self.supervisor.children if name.startswith(prefix)]

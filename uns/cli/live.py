@@ -67,12 +67,18 @@ class Live:
         )
 
     def drained(self, since_ms: int) -> bool:
-        """Whether every owner that still speaks has said since then that its outbox is empty."""
+        """Whether every owner of an outbox has said since then that it is empty."""
+        return not self.waiting(since_ms)
+
+    def waiting(self, since_ms: int) -> list[str]:
+        """Owners of outboxes that have not said so; those that are gone say no more."""
         workers = self.select(self._plant.enterprise, "_hub", "worker")
-        owners = [*self.bridges().values(), *workers.values()]
-        return all(
-            d.get("outbox") == 0 and d["at_ms"] >= since_ms for d in owners if not d.get("gone")
-        )
+        owners = {t.keys[0]: d for t, d in workers.items()} | self.bridges()
+        return [
+            name
+            for name, d in owners.items()
+            if not d.get("gone") and not (d.get("outbox") == 0 and d["at_ms"] >= since_ms)
+        ]
 
     def oee(self) -> dict[str, Document]:
         """The live OEE document of each line by the line's path."""
@@ -81,9 +87,11 @@ class Live:
 
     def table(self) -> Table:
         """The first screen: one row a line."""
-        table = Table(title=None, expand=False)
-        for column in ("line", "state", "order", "good/scrap", "OEE", "last stop", "last verdict"):
-            table.add_column(column, no_wrap=True)
+        table = Table(expand=True)
+        for column in ("line", "state", "order", "good/scrap", "OEE"):
+            table.add_column(column, no_wrap=True, min_width=len(column))
+        for column in ("last stop", "last verdict"):
+            table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1)
         for line in self._plant.lines:
             table.add_row(*self._row(line))
         return table
@@ -96,7 +104,7 @@ class Live:
         sums = oee.get("sums", {})
         state = str(oee.get("state", "-"))
         return [
-            line.partition("/")[2],
+            "/".join(line.split("/")[-2:]),
             Text(state, STATE_STYLES.get(state, "white")),
             self._order(line),
             f"{sums.get('gq', 0)}/{sums.get('sq', 0)}",
@@ -114,10 +122,9 @@ class Live:
         return f"{newest['order_id']} {newest['good']}/{newest['quantity']} {newest['item']}"
 
     def _verdict(self, line: str) -> Text:
-        document = self._newest(line, "quality", "at_ms")
-        verdict = str((document.get("last") or {}).get("verdict", "-"))
-        style = VERDICT_STYLES.get(verdict, "white")
-        return Text.assemble((verdict, style), " ", str(document.get("summary", "")))
+        summary = str(self._newest(line, "quality", "at_ms").get("summary", "-"))
+        style = VERDICT_STYLES.get(summary.partition(":")[0], "white")
+        return Text(summary, style)
 
     def _newest(self, line: str, name: str, stamp: str) -> dict[str, Any]:
         found = self.select(line, "_state", name).values()

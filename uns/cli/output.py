@@ -20,7 +20,9 @@ notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 def print_json(document: Any, indent: int | None = None) -> None:
     """One JSON value on standard output; on one line, unless it is for people to read."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str, indent=indent) + "\n")
+    escaped = sys.stdout.encoding.lower() != "utf-8"
+    text = json.dumps(document, ensure_ascii=escaped, default=str, indent=indent)
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -114,6 +115,8 @@ def oee(line: str | None, shift: str, data: Path | None, *, as_json: bool) -> No
     if as_json:
         print_json(documents)
         return
+    if not documents:
+        raise CommandError(f"nothing on record about shift {shift!r}")
     print_table(
         ("line", "OEE", "availability", "effectiveness", "quality", "good/produced", "shift"),
         [_oee_row(path, document, shift) for path, document in documents.items()],
@@ -142,8 +145,9 @@ def history(
 
 def query(sql: str, limit: int, data: Path | None, *, as_json: bool) -> None:
     """Print the answer to one SELECT."""
+    text = sys.stdin.read() if sql == "-" else sql
     with open_store(find_folder(data)) as reader:
-        result = reader.query(sql, limit=limit)
+        result = reader.query(text, limit=limit)
     _print_result(result.columns, result.rows, as_json=as_json)
     if result.truncated:
         note(f"only the first {limit} rows: raise --limit for more")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -49,6 +50,12 @@ def store_url(store: str, data: Path) -> str:
 
 
 async def _run(folder: Folder, plant: Plant, options: RunOptions) -> None:
+    folder.logs.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=folder.logs / "hub.log",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
     hub = Hub(folder, plant, options.hub)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

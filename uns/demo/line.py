@@ -14,7 +14,7 @@ from uns.demo.state import Finished, LineState, Order, PlantState
 from uns.demo.station import Station
 from uns.demo.warehouse import Warehouse
 
-BUFFER_PIECES: Final = 3
+BUFFER_PIECES: Final = 4
 
 
 class Line:

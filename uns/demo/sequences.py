@@ -13,7 +13,7 @@ NO_FAULT: Final = 0
 CHANGE_OVER: Final = 31
 NO_MATERIAL: Final = 41
 NEXT_BLOCKED: Final = 42
-CHANGE_OVER_MS: Final = 1_500
+CHANGE_OVER_MS: Final = 1_200
 START_UP_MS: Final = 900
 PAUSE_MS: Final = 500
 

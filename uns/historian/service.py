@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
@@ -76,6 +76,7 @@ class Historian:
         self._thread = ThreadPoolExecutor(1, "store")
         self._away: str | None = "not open yet"
         self._waiting_since_s: float | None = None
+        self._changed = asyncio.Event()
         self._tell_all = True
         self._rows = 0
         wiring.client.on_connect = self._connected
@@ -83,8 +84,8 @@ class Historian:
     async def run(self) -> None:
         """Record for ever."""
         async with self._store_thread(), asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._say_health())
             await self._w.client.subscribe([f"{self._w.enterprise}/#"])
+            tasks.create_task(self._say_health())
             await self._insist(self._w.writer.start)
             while True:
                 await self._take(await self._gather())
@@ -142,32 +143,43 @@ class Historian:
             try:
                 result = await self._in_thread(call, *args, **kwargs)
             except StoreUnavailable as error:
-                if self._away != str(error):
-                    log.warning("store unavailable, nothing is acknowledged: %s", error)
-                self._away = str(error)
+                self._is_away(str(error))
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 delay_s = min(2 * delay_s, RETRY_S_MAX)
             else:
-                if self._away:
-                    log.info("the store is there: %s", self._w.store.kind)
-                self._away = None
+                self._is_away(None)
                 return result
+
+    def _is_away(self, reason: str | None) -> None:
+        """Note whether the store is there, and say it at once when that has changed."""
+        if reason == self._away:
+            return
+        if reason:
+            log.warning("store unavailable, nothing is acknowledged: %s", reason)
+        else:
+            log.info("the store is there: %s", self._w.store.kind)
+        self._away = reason
+        self._changed.set()
 
     async def _in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
 
     async def _say_health(self) -> None:
-        rows, at_s = self._rows, time.monotonic()
+        rows, at_s, rate = self._rows, time.monotonic(), 0.0
         while True:
-            await asyncio.sleep(HEALTH_EVERY_S)
+            await self._w.client.publish_many([self._health(rate)])
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEALTH_EVERY_S):
+                    await self._changed.wait()
+            self._changed.clear()
             now_s = time.monotonic()
             rate = (self._rows - rows) / (now_s - at_s)
             rows, at_s = self._rows, now_s
-            await self._w.client.publish_many([self._health(rate, now_s)])
 
-    def _health(self, rows_per_s: float, now_s: float) -> Outgoing:
+    def _health(self, rows_per_s: float) -> Outgoing:
         since_s = self._waiting_since_s
+        waited_s = 0.0 if since_s is None else time.monotonic() - since_s
         health = Health(
             name=self._w.name,
             store=self._w.store.kind,
@@ -175,7 +187,7 @@ class Historian:
             reason=self._away,
             rows=self._rows,
             rows_per_s=round(rows_per_s, 1),
-            lag_ms=0 if since_s is None else int((now_s - since_s) * 1000),
+            lag_ms=int(waited_s * 1000),
             at_ms=self._w.clock(),
         )
         return say_health(self._w.enterprise, health)

@@ -213,7 +213,7 @@ class MqttClient:
         if self._life:
             self._life.cancel()
             await asyncio.wait({self._life})
-        self._wire.goodbye()
+        await self._wire.goodbye()
         self._fail(Closed("the client was disconnected"))
 
     async def _send_unconfirmed(
@@ -273,7 +273,7 @@ class MqttClient:
 
     def _ended(self, life: asyncio.Task[NoReturn]) -> None:
         if not life.cancelled() and (failure := life.exception()):
-            self._wire.goodbye()
+            self._wire.drop()
             self._fail(failure)
 
     def _fail(self, failure: BaseException) -> None:

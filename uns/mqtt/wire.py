@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 READ_BYTES: Final = 65_536
 WRITE_BYTES_MAX: Final = 1_048_576
 MISC_INTERVAL_S: Final = 1.0
+LINGER_S: Final = 1.0
 
 
 async def dial(address: Address) -> socket.socket:
@@ -121,6 +122,10 @@ class BufferedSocket:
         self._out.clear()
         self._sock.close()
 
+    def duplicate(self) -> socket.socket:
+        """A second handle, which keeps the connection open when this one is closed."""
+        return self._sock.dup()
+
     def fileno(self) -> int:
         """The number of the real socket, for the loop."""
         return self._sock.fileno()
@@ -191,12 +196,23 @@ class Wire:
             self._socket.abandon()
             self._read()
 
-    def goodbye(self) -> None:
-        """End the connection with a DISCONNECT: the broker drops the will."""
-        if self._socket:
-            self.paho.disconnect()
-            self._write()
-            self.drop()
+    async def goodbye(self) -> None:
+        """End the connection with a DISCONNECT, and wait shortly until the broker has read it.
+
+        The broker closes when it comes to our DISCONNECT (MQTT 3.1.1, 3.14.4). Closing first would
+        reset the connection if anything is unread here: our last acks would be lost, and the will
+        published after all.
+        """
+        if self._socket is None:
+            return
+        lingering = self._socket.duplicate()
+        self.paho.disconnect()
+        self._write()
+        self.drop()
+        with lingering, suppress(OSError):  # a TimeoutError is one
+            async with asyncio.timeout(LINGER_S):
+                while await self._loop.sock_recv(lingering, READ_BYTES):
+                    pass
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
