@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 hub = json.loads((Path(sys.argv[1]) / "connection.json").read_text())
 
@@ -23,7 +24,7 @@ def show(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> Non
         print(order["order_id"], order["dispatch_status"], made, flush=True)
 
 
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+client = mqtt.Client(CallbackAPIVersion.VERSION2)
 client.username_pw_set(hub["username"], hub["password"])
 client.on_connect = subscribe
 client.on_message = show

@@ -4,7 +4,7 @@ Reads consumed and produced. Writes `edge` events and one document a cell. READM
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from processors.base import cell_at, replace
 from processors.genealogy import fold as rules
@@ -19,7 +19,7 @@ from uns.model.plant import Plant
 class Genealogy:
     """The fold over one line's material, for one plant."""
 
-    plant: Plant
+    plant: Plant = field(repr=False)
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ documents by cell, line, shift and order. README.md has the rules.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from processors.base import cell_at, replace
 from processors.oee import orders
@@ -21,7 +21,7 @@ from uns.model.plant import Place, Plant
 class Oee:
     """The fold over one line's time, for one plant."""
 
-    plant: Plant
+    plant: Plant = field(repr=False)
 
     @property
     def name(self) -> str:

@@ -92,7 +92,7 @@ def _headline(figures: Mapping[str, Any]) -> str:
 
 
 def _remarks(cell: Cell, item: str | None, figures: Mapping[str, Any]) -> str:
-    missing = figures["sums"]["pq"] and (item or "") not in cell.ideal_cycle_ms
+    missing = item is not None and item not in cell.ideal_cycle_ms
     ideal = f", ideal cycle missing for {shown(item)}" if missing else ""
     return ideal + (", over 100 %: check the ideal cycle" if figures["over_100"] else "")
 

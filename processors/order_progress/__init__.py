@@ -5,7 +5,7 @@ Reads released, loaded, counted. Writes one document an order, the line's queue,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from processors.base import replace
 from processors.order_progress import fold as rules
@@ -20,7 +20,7 @@ from uns.model.plant import Plant
 class OrderProgress:
     """The fold over one line's orders, for one plant."""
 
-    plant: Plant
+    plant: Plant = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -50,6 +50,7 @@ class OrderProgress:
         """One fact, or the time."""
         state = replace(state, now_ms=max(state.now_ms, event.at_ms))
         outputs: tuple[Draft, ...] = ()
+        if isinstance(event, Tick): state = replace(state, orders={k: o for k, o in state.orders.items() if o.completed_ms is None})
         match event:
             case Released() if event.path == state.line:
                 state, outputs = rules.released(self.plant, state, event)

@@ -5,7 +5,7 @@ the rules.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from processors.base import cell_at, replace
 from processors.quality import fold as rules
@@ -20,7 +20,7 @@ from uns.model.plant import Plant
 class Quality:
     """The fold over one line's samples, for one plant."""
 
-    plant: Plant
+    plant: Plant = field(repr=False)
 
     @property
     def name(self) -> str:

@@ -57,7 +57,8 @@ class RunningHub:
 
     def publish(self, user: str, topic: str, payload: bytes, *options: str) -> None:
         """Publish with mosquitto_pub."""
-        command = ["mosquitto_pub", *self.login(user), "-q", "1", "-t", topic, "-s", *options]
+        command = ["mosquitto_pub", *self.login(user), "-q", "1", "-t", topic, *options]
+        command.append("-s" if payload else "-n")
         subprocess.run(command, input=payload, check=True)
 
     def child(self, name: str) -> psutil.Process | None:

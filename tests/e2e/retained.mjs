@@ -6,8 +6,8 @@ const found = {};
 const client = mqtt.connect(url, { username, password, protocolVersion: 4, clean: true });
 let timer;
 const finish = () => {
-  console.log(JSON.stringify(found));
-  client.end(true, () => process.exit(0));
+  client.end(true);
+  process.stdout.write(JSON.stringify(found) + "\n", () => process.exit(0));
 };
 const again = () => {
   clearTimeout(timer);

@@ -1,6 +1,7 @@
 """The main job as a newcomer sees it: one 60 s demo, looked at from outside while it runs."""
 
 import json
+import shlex
 import shutil
 import stat
 import subprocess
@@ -225,3 +226,19 @@ def test_secrets_are_for_the_owner_only(seen: Seen) -> None:
 
 def test_doctor_finds_nothing_wrong(seen: Seen) -> None:
     assert {finding["status"] for finding in seen.live["doctor"]} == {"ok"}
+
+
+def _readme_commands() -> list[str]:
+    """The commands of README that only read."""
+    text = (ROOT / "README.md").read_text()
+    blocks = text.split("```sh\n")[1:]
+    lines = [line for block in blocks for line in block.split("```")[0].splitlines()]
+    reading = ("tree", "watch", "oee", "history", "query", "check")
+    return [line for line in lines if line.startswith(tuple(f"uns {word} " for word in reading))]
+
+
+@pytest.mark.parametrize("line", _readme_commands())
+def test_the_commands_of_the_readme_run(seen: Seen, line: str) -> None:
+    words = shlex.split(line, comments=True)[1:]
+    data = None if words[0] == "check" else seen.data
+    assert uns(*words, data=data).strip()

@@ -172,15 +172,20 @@ def test_an_older_owner_is_refused_also_after_a_restart(store: Store, location: 
     assert rows(store, location, "SELECT reject_class FROM rejects") == [("stale-epoch",)]
 
 
-def test_a_value_that_the_store_refuses_is_put_aside_alone(store: Store, location: str) -> None:
-    neighbours = [event(n) for n in range(1, 20)]
-    half = "\\ud800"
-    poison = Sent(f"{LINE}/_state/oee", f'{{"rev":1,"text":"{half}"}}'.encode())
+@pytest.mark.parametrize("place", [0, 9, 18])
+def test_a_row_that_the_store_refuses_is_put_aside_alone(
+    store: Store, location: str, place: int
+) -> None:
     writer = new_writer(store)
-    told = writer.commit(writer.prepare([*neighbours[:9], poison, *neighbours[9:]], NOON))
-    assert [note.reject_class for note in told.rejects] == ["unstorable"]
+    batch = writer.prepare([*(event(n) for n in range(1, 20)), state("oee", 1, {})], NOON)
+    batch.events[place] = batch.events[place]._replace(payload="{")
+    batch.states[0] = batch.states[0]._replace(document="no JSON")
+    told = writer.commit(batch)
+    assert [(note.reject_class, note.total) for note in told.rejects] == [("unstorable", 2)]
     assert [w.seq for w in told.watermarks] == [19]
-    assert [count(store, location, t) for t in ("events", "states", "rejects")] == [19, 0, 1]
+    assert [count(store, location, t) for t in ("events", "states", "rejects")] == [18, 0, 2]
+    writer.commit(batch)
+    assert count(store, location, "rejects") == 2
 
 
 def test_hostile_text_is_stored_as_text(store: Store, location: str) -> None:

@@ -331,6 +331,37 @@ async def test_the_will_is_published_for_a_vanished_client_and_not_after_goodbye
 
 
 @bounded
+async def test_the_last_acks_and_the_goodbye_arrive_although_much_is_unread(
+    mosquitto: RunningBroker,
+) -> None:
+    address = mosquitto.address()
+    will = Will("will", b"gone", retain=False)
+    async with MqttClient(address, "observer") as observer:
+        await observer.subscribe(["will", "end"])
+        async with MqttClient(address, "reader", will=will, inbox_limit=500) as reader:
+            await reader.subscribe(["x"])
+            await observer.publish_many(Outgoing("x", b"%1000d" % i) for i in range(5_000))
+            await until(lambda: reader._inbox.full)
+            reader.ack(await collect(reader, 500))
+        async with MqttClient(address, "reader") as reader:
+            assert int((await collect(reader, 1))[0].payload) == 500
+        await observer.publish("end", b"")
+        assert [m.topic for m in await collect(observer, 1)] == ["end"]
+
+
+@bounded
+async def test_a_goodbye_waits_until_the_broker_has_read_it(mosquitto: RunningBroker) -> None:
+    async with MqttClient(mosquitto.address(), "reader") as reader:
+        await reader.ready()
+        mosquitto.freeze()
+        leaving = asyncio.create_task(reader.disconnect())
+        done, _ = await asyncio.wait({leaving}, timeout=0.2)
+        assert not done
+        mosquitto.thaw()
+        await leaving
+
+
+@bounded
 async def test_a_large_payload_arrives_whole_and_a_larger_one_is_refused_here(
     mosquitto: RunningBroker,
 ) -> None:

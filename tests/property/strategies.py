@@ -16,7 +16,7 @@ ORDERS = ("PO-1001", "PO-1002", "po 3/ä", "X" * 128)
 ITEMS = (*plant().items, "unheard-of")
 LOTS = ("L1", "L2", "H-3", "\N{PILE OF POO}" * 20)
 FAULTS = (*plant().reasons, "e99")
-WORDS = st.text(min_size=1, max_size=128)
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=128)
 
 _near = st.integers(EARLY_MS, EARLY_MS + 100_000)
 stamps = st.one_of(

@@ -202,8 +202,12 @@ async def run_plant(context: Context) -> None:
         for bridge in context.plant.bridges.values()
         if bridge.protocol == "sparkplug"
     }
-    seed = int(context.arguments[0])
-    await simulate(context.plant, context.folder.root, context.clock, seed, addresses, go, freeze)
+    seed, *going = context.arguments
+    if going:
+        go.set()
+    await simulate(
+        context.plant, context.folder.root, context.clock, int(seed), addresses, go, freeze
+    )
 
 
 ROLES: Final[dict[str, Role]] = {

@@ -56,6 +56,7 @@ WS_PORT: Final = 9001
 PORT_MAX: Final = 65_535
 DEMO_PORTS: Final = {"opcua": 4840, "modbus": 5020}
 POLL_S: Final = 0.1
+GOING: Final = "going"
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Hub:
             return
         await self._wait(self.live.all_connected, READY_TIMEOUT_S)
         self.supervisor.signal("plant", signal.SIGUSR1)
-        self._tasks.append(asyncio.create_task(self._go_again()))
+        self.supervisor.restart_with("plant", GOING)
 
     async def abort(self) -> None:
         """End a start that failed."""
@@ -264,16 +265,6 @@ class Hub:
             "speed": self.options.speed,
             "at_ms": self.clock(),
         }
-
-    async def _go_again(self) -> None:
-        """A plant that had to be started again goes on by itself."""
-        plant = self.supervisor.children["plant"]
-        restarts = plant.restarts
-        while True:
-            await asyncio.sleep(POLL_S)
-            if plant.restarts != restarts and plant.pid and self.live.all_connected():
-                restarts = plant.restarts
-                self.supervisor.signal("plant", signal.SIGUSR1)
 
 
 def cache_folder() -> Path:

@@ -55,7 +55,7 @@ class Calendar:
     def __init__(self, time_zone: str, shifts: Mapping[str, Shift]) -> None:
         self._zone = ZoneInfo(time_zone)
         self._shifts = dict(shifts)
-        self._windows = lru_cache(maxsize=16)(self._windows_around)
+        self._windows = lru_cache(maxsize=64)(self._windows_around)
         self._first_ms, self._last_ms = self._ms(FIRST_DAY), self._ms(LAST_DAY)
 
     def window_at(self, at_ms: int) -> Window:

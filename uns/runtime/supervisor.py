@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +72,11 @@ class Supervisor:
         process = self.children[name].process
         if process and process.returncode is None:
             process.send_signal(number)
+
+    def restart_with(self, name: str, argument: str) -> None:
+        """Give a child one more argument, should it have to be started again."""
+        child = self.children[name]
+        child.spec = replace(child.spec, argv=[*child.spec.argv, argument])
 
     async def stop(self, names: Sequence[str]) -> None:
         """Stop some children together: SIGTERM, then SIGKILL after their time-out."""
