@@ -110,21 +110,14 @@ class BridgeRunner:
     async def take(self, batch: Iterable[Observation]) -> None:
         """Make one batch durable, then visible."""
         observations = list(batch)
-        facts = [o for o in observations if isinstance(o, Fact)]
+        facts = self._new_facts(observations)
         before = {cell: self._known(cell) for cell in self._memory}
         drafts = [*self._links(observations), *self._readings(observations)]
         drafts += [self._rejected(o) for o in observations if isinstance(o, BadInput)]
-        drafts += [
-            Draft(f.path, f.type, f.at_ms, f.body, f.key) for f in facts if not self._is_known(f)
-        ]
-        keys = {
-            f"fact:{f.business_key}": str(encode_document(f.body), "utf-8")
-            for f in facts
-            if f.business_key
-        }
-        await self._store(
-            drafts, [c for c, known in before.items() if known != self._known(c)], keys
-        )
+        drafts += [Draft(f.path, f.type, f.at_ms, f.body, f.key) for f in facts]
+        changed = [cell for cell, known in before.items() if known != self._known(cell)]
+        keys = {f"fact:{f.business_key}": encode_document(f.body) for f in facts if f.business_key}
+        await self._store(drafts, changed, {key: body.decode() for key, body in keys.items()})
 
     def known_fact(self, prefix: str) -> dict[str, str]:
         """Bodies (JSON) of recorded facts by business key, for keys with a prefix."""
@@ -134,9 +127,16 @@ class BridgeRunner:
     def _known(self, cell: str) -> dict[str, Any]:
         return self._memory[cell].model_dump(exclude={"seen_ms", "values"})
 
-    def _is_known(self, fact: Fact) -> bool:
-        key = fact.business_key
-        return key is not None and self._w.outbox.recall(f"fact:{key}") is not None
+    def _new_facts(self, observations: list[Observation]) -> list[Fact]:
+        """Facts whose business key was not recorded before, neither earlier nor in this batch."""
+        facts: dict[object, Fact] = {}
+        for n, fact in enumerate(o for o in observations if isinstance(o, Fact)):
+            key = fact.business_key
+            if key is None:
+                facts[n] = fact
+            elif self._w.outbox.recall(f"fact:{key}") is None:
+                facts.setdefault(key, fact)
+        return list(facts.values())
 
     async def _store(
         self, drafts: list[Draft], cells: Iterable[str], keys: Mapping[str, str] | None = None
@@ -233,9 +233,9 @@ class BridgeRunner:
         }
         return Draft(self._w.home, Rejected.type_name, bad.at_ms or self._w.clock(), body)
 
-    async def _connected(self, session: Session) -> None:
-        if session is Session.NEW:
-            self._sender.rewind()
+    async def _connected(self, _session: Session) -> None:
+        """Say everything again: a broker that was killed keeps the session and forgets its end."""
+        self._sender.rewind()
         self._tags.all_again()
 
     async def _listen(self) -> None:

@@ -97,10 +97,10 @@ class Runner(Generic[S]):
                 sending.cancel()
                 raise
 
-    async def _connected(self, session: Session) -> None:
-        if session is Session.NEW:
-            self._sender.rewind()
-            self._tell_all = True
+    async def _connected(self, _session: Session) -> None:
+        """Say everything again: a broker that was killed keeps the session and forgets its end."""
+        self._sender.rewind()
+        self._tell_all = True
 
     async def _rehydrate(self) -> None:
         """Load the newest resume document of broker and record, and what is settled.
