@@ -50,7 +50,6 @@ class OrderProgress:
         """One fact, or the time."""
         state = replace(state, now_ms=max(state.now_ms, event.at_ms))
         outputs: tuple[Draft, ...] = ()
-        if isinstance(event, Tick): state = replace(state, orders={k: o for k, o in state.orders.items() if o.completed_ms is None})
         match event:
             case Released() if event.path == state.line:
                 state, outputs = rules.released(self.plant, state, event)
