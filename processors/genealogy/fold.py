@@ -47,7 +47,7 @@ def produced(cell: CellGenealogy, event: Produced) -> tuple[CellGenealogy, tuple
     """Everything that pends goes into the output."""
     output_id = event.unit_id or event.lot
     drafts = [
-        _edge(event, p.lot, output_id, str(p.millionths), p.unit)
+        _edge(event, p.lot, output_id, p.millionths / MILLIONTHS, p.unit)
         for p in cell.pending
         if p.millionths
     ]

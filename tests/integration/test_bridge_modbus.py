@@ -88,7 +88,7 @@ def places(tags: dict[str, dict[str, Any]]) -> dict[str, Place]:
 def bridge(
     port: int, tags: dict[str, dict[str, Any]] | None = None, **settings: Any
 ) -> AsyncGenerator[Batch, None]:
-    given = {"poll_ms": 20, "timeout_ms": 200, **settings}
+    given = {"poll_ms": 20, "timeout_ms": 5_000, **settings}
     clock = count(1).__next__
     parsed = ModbusSettings.model_validate({"host": "127.0.0.1", "port": port, **given})
     return observe(parsed, places(tags or TAGS), clock)
@@ -249,7 +249,10 @@ ONE_TAG: dict[str, dict[str, Any]] = {"good": {"address": 0}}
 
 
 async def test_a_hanging_device_is_lost_within_the_timeout_and_leaves_no_socket() -> None:
-    async with impostor(_silent) as (port, seen), aclosing(bridge(port, ONE_TAG)) as stream:
+    async with (
+        impostor(_silent) as (port, seen),
+        aclosing(bridge(port, ONE_TAG, timeout_ms=200)) as stream,
+    ):
         started_s = asyncio.get_running_loop().time()
         link = the_link(await batch_with(stream, is_link(up=False)))
         assert link.reason == "no answer within 200 ms"
@@ -288,9 +291,12 @@ async def test_a_late_reply_is_never_taken_for_the_next_one() -> None:
                 await reader.read(1)
                 writer.write(reply(request, holding(13)))
 
-    async with impostor(late_once) as (port, _), aclosing(bridge(port, ONE_TAG)) as stream:
+    async with (
+        impostor(late_once) as (port, _),
+        aclosing(bridge(port, ONE_TAG, timeout_ms=1_000)) as stream,
+    ):
         assert values(await soon(stream)) == {"good": 666}
-        assert the_link(await soon(stream)).reason == "no answer within 200 ms"
+        assert the_link(await soon(stream)).reason == "no answer within 1000 ms"
         assert values(await batch_with(stream, is_link(up=True))) == {"good": 100}
 
 
@@ -313,7 +319,10 @@ async def test_a_reply_that_does_not_fit_drops_the_connection(
             request = await reader.readexactly(12)
             writer.write(reply(request, body, transaction=transaction))
 
-    async with impostor(wrong) as (port, seen), aclosing(bridge(port, ONE_TAG)) as stream:
+    async with (
+        impostor(wrong) as (port, seen),
+        aclosing(bridge(port, ONE_TAG, timeout_ms=200)) as stream,
+    ):
         batch = await soon(stream)
         assert not the_link(batch).up
         assert reason in str(the_link(batch).reason)

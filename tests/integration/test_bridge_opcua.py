@@ -337,10 +337,10 @@ async def test_a_subscription_that_died_on_the_server_is_made_again(plc: Plc) ->
 
 async def test_keep_alives_are_no_silence(plc: Plc) -> None:
     node = await plc.node("Quiet.Count", 1)
-    async with aclosing(bridge(plc.url, "Quiet.Count", silence_ms_max=300)) as stream:
+    async with aclosing(bridge(plc.url, "Quiet.Count", silence_ms_max=1_000)) as stream:
         await batch_with(stream, is_value("quiet.count", 1))
         waiting = asyncio.ensure_future(anext(stream))
-        done, _ = await asyncio.wait((waiting,), timeout=1.5)
+        done, _ = await asyncio.wait((waiting,), timeout=2.5)
         assert not done
         await node.write_value(2)
         assert values(await asyncio.wait_for(waiting, SECONDS_MAX)) == {"quiet.count": 2}

@@ -13,7 +13,7 @@ from uns.fold import Draft, Processor, advance
 from uns.model.events import Consumed, Counted, Event, Inspected, Produced
 from uns.model.kpi import Sums, oee
 
-moderate = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+moderate = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MILLION = 1_000_000
 INPUTS = {name: build(plant()).inputs for name, build in PROCESSORS.items()}
 TIMES = ("apt_ms", "aust_ms", "adet_ms", "adot_ms", "planned_ms", "unknown_ms")

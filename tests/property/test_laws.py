@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from processors import PROCESSORS
+from processors.base import DOCUMENT_BYTES_MAX
 from tests.example import EARLY_MS, HOUR_MS, plant
 from tests.property.strategies import LINES, histories, stamps
-from uns.codec import BYTES_MAX, Codec, Message, encode_document, encode_event
+from uns.codec import Codec, Message, encode_document, encode_event
 from uns.fold import Admission, Draft, Mark, Processor, Tick, admit, advance, key_of_event
 from uns.model.events import EVENTS, Event
 from uns.model.path import parse_topic
@@ -23,7 +24,7 @@ LINE, OTHER = LINES[0], LINES[1]
 BUILT: list[Processor[Any]] = [build(plant()) for build in PROCESSORS.values()]
 KEY = re.compile(r"[a-z0-9_]+")
 every = pytest.mark.parametrize("processor", BUILT, ids=lambda p: p.name)
-moderate = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+moderate = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ticks = st.integers(EARLY_MS, EARLY_MS + 40 * HOUR_MS).map(Tick)
 
 
@@ -154,7 +155,7 @@ def test_documents_are_small_well_named_and_well_placed(
         place = parse_topic(topic)
         assert place.kind == "_state"
         assert place.path == LINE or place.path.startswith(f"{LINE}/")
-        assert len(encode_document(document)) <= BYTES_MAX["_state"], topic
+        assert len(encode_document(document)) <= DOCUMENT_BYTES_MAX, topic
         assert next(iter(document)) == "summary"
         assert "\n" not in document["summary"]
         assert len(document["summary"]) <= 240

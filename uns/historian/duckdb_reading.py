@@ -25,7 +25,7 @@ from uns.historian.errors import (
 
 SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": "2",
-    "memory_limit": "256MB",
+    "memory_limit": "128MB",
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
