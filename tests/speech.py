@@ -2,6 +2,7 @@
 
 from typing import Any, Final, NamedTuple
 
+from tests.brokers import small_plant
 from uns.codec import Codec, encode_document, encode_event, encode_tag
 from uns.fold import Document, Draft
 from uns.historian.recorder import Readers, line_readers
@@ -9,7 +10,6 @@ from uns.historian.store import Store
 from uns.historian.writer import Writer
 from uns.model.observation import Scalar
 from uns.model.path import to_dotted
-from tests.brokers import small_plant
 
 LINE: Final = "acme/berlin/machining/housing"
 MILL: Final = f"{LINE}/mill"

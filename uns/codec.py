@@ -12,9 +12,19 @@ from typing import Any, Final, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from uns.fold import Document, Draft
-from uns.model.events import BRIDGE_EVENTS, COMMANDS, EVENTS, Command, Event, Tag
+from uns.model.events import (
+    BRIDGE_EVENTS,
+    COMMANDS,
+    EVENTS,
+    Command,
+    Event,
+    Rejected,
+    Released,
+    Reply,
+    Tag,
+)
 from uns.model.observation import Quality, Scalar
-from uns.model.path import RETAINED, Topic, TopicError, level_of, parent, parse_topic
+from uns.model.path import RETAINED, Topic, TopicError, level_of, parent, parse_topic, to_dotted
 from uns.model.plant import Plant
 
 BYTES_MAX: Final[dict[str, int]] = {
@@ -30,6 +40,7 @@ REASON_LENGTH_MAX: Final = 300
 PROCESSOR_SOURCE: Final = "processor"
 Model = TypeVar("Model", bound=BaseModel)
 _BRIDGE_TYPES: Final = frozenset(model.type_name for model in BRIDGE_EVENTS)
+_ERP_TYPES: Final = frozenset({Released.type_name, Reply.type_name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +144,26 @@ class Codec:
         return event
 
     def _check_writer(self, event: Event) -> None:
-        writer = event.source.partition(":")[0]
+        writer, _, rest = event.source.partition(":")
+        wanted = self._writers(event)
+        if writer not in wanted:
+            names = ", ".join(sorted(wanted))
+            raise _RefusedError("wrong-writer", f"{event.type} from {writer!r}: only {names} may")
+        place = to_dotted(parent(event.path, "line"))
+        if rest.rpartition(":")[2] != place:
+            raise _RefusedError(
+                "wrong-writer", f"source {event.source!r} does not speak for {place}"
+            )
+
+    def _writers(self, event: Event) -> frozenset[str]:
+        """Who may say such an event: the processors, the ERP bridges, or the line's own bridge."""
         if event.type not in _BRIDGE_TYPES:
-            allowed = {PROCESSOR_SOURCE}
-        elif level_of(event.path) in ("line", "cell"):
-            allowed = {self._bridge_of[parent(event.path, "line")], *self._erp}
-        else:
-            allowed = set(self._erp)
-        if writer not in allowed:
-            wanted = ", ".join(sorted(allowed))
-            raise _RefusedError("wrong-writer", f"{event.type} from {writer!r}: only {wanted} may")
+            return frozenset({PROCESSOR_SOURCE})
+        on_line = level_of(event.path) in ("line", "cell")
+        if event.type in _ERP_TYPES or not on_line:
+            return self._erp
+        bridge = frozenset({self._bridge_of[parent(event.path, "line")]})
+        return bridge | self._erp if event.type == Rejected.type_name else bridge
 
 
 def parse_json(payload: bytes) -> Document:

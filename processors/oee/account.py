@@ -91,10 +91,9 @@ class Account:
         return ShiftWindow.of(self._calendar.window_at(at_ms))
 
     def _skip_to(self, window: ShiftWindow) -> None:
-        at_ms = max(window.start_ms, self.cell.open.start_ms)
         silent = replace(self.cell.open, state=UNKNOWN, fault=None)
-        self._book(silent, "unknown", at_ms)
-        self._open(replace(self.cell.open, start_ms=at_ms, window=window))
+        self._book(silent, "unknown", window.start_ms)
+        self._open(replace(self.cell.open, start_ms=window.start_ms, window=window))
 
     def _turn(self, at_ms: int, **changes: Any) -> None:
         """Close the open piece and open the next one, which differs in `changes`."""

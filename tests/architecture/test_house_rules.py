@@ -19,6 +19,7 @@ TOP_LEVEL = {
     "tests",
     "bench",
     "docs",
+    "deploy",
     "tools",
     "examples",
     "namespace.yaml",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pytest
 
@@ -18,7 +19,7 @@ from uns.historian.errors import SchemaTooNew, StoreUnavailable
 from uns.historian.reader import open_reader
 from uns.historian.recorder import Watermark
 from uns.historian.schema import migrations
-from uns.historian.store import Store, open_store
+from uns.historian.store import open_store
 
 ROOT = Path(__file__).parents[2]
 BATCH = 200
@@ -147,8 +148,6 @@ def test_a_store_of_a_later_version_is_left_alone(location: str) -> None:
         with psycopg.connect(location) as connection:
             connection.execute(insert)
     else:
-        import duckdb
-
         with duckdb.connect(location) as file:
             file.execute(insert)
     with pytest.raises(SchemaTooNew, match="9999_new"):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -225,7 +224,7 @@ class Held:
 async def test_a_held_file_is_read_through_its_historian(tmp_path: Path) -> None:
     held = Held(tmp_path)
     async with query_port(tmp_path, held.store.answer):
-        assert stat.S_IMODE(os.stat(tmp_path / FILE).st_mode) == 0o600
+        assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
         for n in range(3):
             record(held.writer, event(n + 1))
             assert (await held.ask("SELECT count(*) FROM events")).rows == [(n + 1,)]
@@ -291,8 +290,9 @@ async def test_a_note_that_a_killed_historian_left_is_passed_over(tmp_path: Path
 def test_a_file_whose_owner_serves_no_port_is_unavailable(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     duckdb.connect(str(path)).close()
-    hold = f"import duckdb, time; c = duckdb.connect({str(path)!r}); print(1, flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as owner:
+    hold = "import duckdb, sys; file = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
+    command = [sys.executable, "-c", hold, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
         assert owner.stdout
         owner.stdout.readline()
         with pytest.raises(StoreUnavailable, match="Conflicting lock"):

@@ -1,5 +1,6 @@
 """The broker of last resort: our client works with it, and it keeps the same users out."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from uns.mqtt.broker import EMBEDDED_IS_WEAKER, broker_command, wait_until_ready
 from uns.mqtt.client import MqttClient
 from uns.mqtt.errors import LoginRefused
 from uns.mqtt.message import Address, Outgoing
+
+SERVED_S_MAX = 3  # amqtt gives up waiting for an ack after 5 s
+BURST_S_MAX = 30
 
 
 @pytest.fixture
@@ -60,3 +64,42 @@ async def test_rights_to_write_and_to_read_are_kept(amqtt: RunningBroker) -> Non
         topics = [m.topic for m in await collect(observer, 1)]
         assert topics == ["acme/_cmd/order/release"]
         assert [m.topic for m in await collect(bridge, 1)] == ["acme/_hub/watermark/plc"]
+
+
+@bounded
+async def test_a_new_session_gets_only_what_it_asked_for_and_may_read(amqtt: RunningBroker) -> None:
+    async with MqttClient(amqtt.address(), "hub-1") as hub:
+        await hub.subscribe(["acme/#"])
+        await hub.publish("acme/_hub/health/hub", b"{}", retain=True)
+        async with MqttClient(amqtt.address("bridge-plc"), "plc") as bridge:
+            await bridge.subscribe(["acme/_hub/#"])
+            await hub.publish("acme/_hub/watermark/plc", b"{}", retain=True)
+            topics = [message.topic for message in await collect(bridge, 1)]
+    assert topics == ["acme/_hub/watermark/plc"]
+
+
+@bounded
+async def test_a_client_that_acks_late_is_served_meanwhile(amqtt: RunningBroker) -> None:
+    async with (
+        MqttClient(amqtt.address(), "hub-1") as hub,
+        MqttClient(amqtt.address(), "late") as late,
+    ):
+        await hub.publish("x/kept", b"1", retain=True)
+        await late.subscribe(["x/#"])
+        unacknowledged = await late.receive()
+        async with asyncio.timeout(SERVED_S_MAX):
+            await late.subscribe(["y"])
+            await late.publish("y", b"2")
+        late.ack(unacknowledged)
+
+
+async def test_many_that_connect_at_once_are_all_served(amqtt: RunningBroker) -> None:
+    async def come(number: int) -> None:
+        async with MqttClient(amqtt.address(), f"c-{number}") as client:
+            filters = [f"x/{number}/{i}" for i in range(20)]
+            await client.subscribe(filters)
+            await client.publish(filters[0], b"1", retain=True)
+            client.ack(await collect(client, 1))
+
+    async with asyncio.timeout(BURST_S_MAX):
+        await asyncio.gather(*(come(number) for number in range(20)))

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tests.brokers import small_plant
 from tests.speech import LINE, MILL, NOON, PLC, READERS, Sent, event, output, resume, state, tag
 from uns.codec import Codec, encode_document
-from uns.historian.recorder import SOURCES_MAX, Arrival, Known, Recorder, Watermark
+from uns.historian.recorder import EPOCHS_MAX, Arrival, Known, Recorder, Watermark
 from uns.historian.rows import Batch, ResumeRow
+from uns.model.observation import Scalar
 
 CODEC = Codec(small_plant())
 OTHER = "plc:acme.berlin"
@@ -64,7 +65,7 @@ def test_a_message_twice_in_a_batch_is_one_row(messages: list[Sent]) -> None:
 
 
 def test_a_sample_is_a_number_or_a_text() -> None:
-    values = [1, 2.5, "PO-1", True, None, 2**60]
+    values: list[Scalar] = [1, 2.5, "PO-1", True, None, 2**60]
     batch = take(Recorder(READERS), *(tag(value, n) for n, value in enumerate(values)))
     assert [(row.value, row.value_text) for row in batch.tags] == [
         (1.0, None),
@@ -176,12 +177,12 @@ def test_rejects_are_counted_by_class_and_told_once() -> None:
     assert recorder.take_notes() == []
 
 
-def test_sources_are_bounded_and_their_events_are_stored_all_the_same() -> None:
+def test_epochs_are_bounded_and_their_events_are_stored_all_the_same() -> None:
     recorder = Recorder(READERS)
-    messages = [event(1, source=f"plc:{n}", id=str(n)) for n in range(SOURCES_MAX + 5)]
+    messages = [event(1, epoch=n, id=str(n)) for n in range(EPOCHS_MAX + 5)]
     batch = take(recorder, *messages)
-    assert len(batch.events) == SOURCES_MAX + 5
-    assert len(list(recorder.watermarks())) == SOURCES_MAX
+    assert len(batch.events) == EPOCHS_MAX + 5
+    assert len(batch.watermarks) == EPOCHS_MAX
 
 
 def test_a_resume_document_that_is_none_is_refused() -> None:

@@ -22,7 +22,9 @@ from uns.mqtt.message import Outgoing, Will
 
 CODEC = Codec(small_plant())
 NOTE = RejectNote("bad-json", "not JSON", "acme/berlin/_tag/x", None, 7, "e30=", "0" * 64, 5)
-HEALTH = Health("main", "duckdb", True, None, 10, 2.5, 120, 5)
+HEALTH = Health(
+    "main", "duckdb", available=True, reason=None, rows=10, rows_per_s=2.5, lag_ms=120, at_ms=5
+)
 
 
 def document(said: Outgoing | Will | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.example import FIT, MILL, PRESS, TEST, WASH, numbered, plant
 from uns.model.events import IDENTIFIER_LENGTH_MAX
 from uns.model.observation import Quality, Reading, Scalar
-from uns.model.signals import UNITS_A_BATCH_MAX, CellFact, Memory, delta, derive, lost
+from uns.model.signals import COUNTER_MAX, UNITS_A_BATCH_MAX, CellFact, Memory, delta, derive, lost
 
 AT = 1_795_410_000_000
 
@@ -184,6 +184,7 @@ def test_a_sample_carries_the_values_measured_so_far() -> None:
         (-15, "good"),
         (float("nan"), "good"),
         (float("inf"), "uncertain"),
+        (COUNTER_MAX, "good"),
     ],
 )
 def test_a_counter_that_cannot_be_counts_for_nothing(value: Scalar, quality: Quality) -> None:
@@ -209,7 +210,7 @@ def test_a_lost_source_makes_its_state_unknown_once() -> None:
 
 
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-10, 2**32), st.floats(), st.text(max_size=150)
+    st.none(), st.booleans(), st.integers(-10, 2**64), st.floats(), st.text(max_size=150)
 )
 
 

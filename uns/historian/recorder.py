@@ -22,7 +22,8 @@ from uns.model.events import Event, Rejected, Tag
 from uns.model.observation import Scalar
 from uns.model.path import Topic, level_of, to_dotted
 
-SOURCES_MAX: Final = 10_000
+EPOCHS_MAX: Final = 10_000
+"""Of all sources; the events of further ones are stored, and no watermark follows them."""
 EXACT_INT_MAX: Final = 2**53
 PROCESSOR: Final = "processor"
 WATERMARK: Final = "watermark"
@@ -117,7 +118,7 @@ class Recorder:
             (row.source, row.epoch): Progress(
                 row.seq, row.first_seq, (Span(*span) for span in json.loads(row.ahead))
             )
-            for row in known.watermarks[:SOURCES_MAX]
+            for row in known.watermarks[:EPOCHS_MAX]
         }
         self._epochs: dict[str, int] = {}
         for source, epoch in self._progress:
@@ -274,9 +275,9 @@ class Recorder:
         self._notes[reject_class] = note
 
     def _progress_of(self, source: str, epoch: int) -> Progress | None:
-        """The progress of a source's epoch; None for a new one beyond SOURCES_MAX."""
+        """The progress of a source's epoch; None for a new one beyond EPOCHS_MAX."""
         known = self._progress.get((source, epoch))
-        if known is None and len(self._progress) < SOURCES_MAX:
+        if known is None and len(self._progress) < EPOCHS_MAX:
             known = self._progress[source, epoch] = Progress()
             self._epochs[source] = max(epoch, self._epochs.get(source, 0))
         return known

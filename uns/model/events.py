@@ -15,7 +15,7 @@ IDENTIFIER_LENGTH_MAX: Final = 128
 Identifier = Annotated[str, Field(min_length=1, max_length=IDENTIFIER_LENGTH_MAX)]
 Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Quantity = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+Quantity = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
 UnitOfMeasure = Annotated[str, Field(max_length=32)]
 Millis = Annotated[int, Field(ge=0, lt=2**53)]
 Verdict = Literal["pass", "fail", "pending"]

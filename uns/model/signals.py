@@ -5,7 +5,7 @@ is away. Within one batch the context (order, item, lots) is applied before the 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from math import inf, isfinite
+from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +24,8 @@ from uns.model.observation import Reading, Scalar
 from uns.model.plant import Cell, Item, Place, TagSpec
 
 UNITS_A_BATCH_MAX: Final = 200
+COUNTER_MAX: Final = 10**12
+"""No counter has come so far: a larger value is noise of the line or of the device."""
 
 
 class Memory(BaseModel):
@@ -82,7 +84,7 @@ def _is_usable(reading: Reading, tag: TagSpec) -> bool:
     if reading.quality == "bad" or value is None:
         return False
     if tag.role in _CUMULATIVE:
-        return not isinstance(value, str) and 0 <= value < inf
+        return not isinstance(value, str) and 0 <= value < COUNTER_MAX
     return not isinstance(value, float) or isfinite(value)
 
 

@@ -9,11 +9,13 @@ import asyncio
 import json
 import logging
 import signal
+from collections import UserDict
+from collections.abc import ItemsView, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from amqtt.broker import Broker  # type: ignore[import-untyped]  # amqtt carries no types
+from amqtt.broker import Action, Broker  # type: ignore[import-untyped]  # amqtt carries no types
 from amqtt.plugins.base import (  # type: ignore[import-untyped]  # as above
     BaseAuthPlugin,
     BaseTopicPlugin,
@@ -68,9 +70,48 @@ class AclPlugin(BaseTopicPlugin):  # type: ignore[misc]  # as above
         return any(matches(topic_filter, topic) for topic_filter in granted)
 
 
+class Steady(UserDict[str, Any]):
+    """A dict that may change while it is walked: each walk sees it as it was at its start."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self.data))
+
+    def items(self) -> ItemsView[str, Any]:
+        """The pairs as they are now."""
+        return self.data.copy().items()
+
+
+class EmbeddedBroker(Broker):  # type: ignore[misc]  # as above
+    """amqtt without three defects of 0.12 that stop a hub while its processes connect.
+
+    It walks the subscriptions across awaits, so that one more ends a session or loses a message;
+    it sends a new session the retained messages of everybody's filters, whatever its rights; and
+    it serves a client no further until that acknowledged its retained messages.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self._subscriptions = Steady()
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: Any
+    ) -> None:
+        topic_filter, qos = subscription
+        subscribers = [subscriber for subscriber, _ in self._subscriptions.get(topic_filter, ())]
+        handler = self._get_handler(session)
+        if session not in subscribers or handler is None:
+            return
+        for topic, kept in list(self._retained_messages.items()):
+            wanted = self._matches(topic, topic_filter)
+            if wanted and await self._topic_filtering(session, topic, Action.RECEIVE):
+                lower = min(qos, kept.qos or qos)
+                sending = handler.mqtt_publish(topic, kept.data, lower, retain=True)
+                self._tasks_queue.append(asyncio.ensure_future(sending))
+
+
 async def serve(config: dict[str, Any]) -> None:
     """Run the broker until a signal asks it to stop."""
-    broker = Broker(config)
+    broker = EmbeddedBroker(config)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
