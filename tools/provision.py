@@ -15,10 +15,7 @@ from tools import debian, node, python_env, timescale
 from tools.ground import SetupError, cache_dir, prepare_cache, say
 
 UMASK = 0o022
-WITHOUT_BROKER = (
-    "uns will use the embedded broker amqtt, which is weaker: MQTT 3.1.1 only, no access rules "
-    "per user, and it drops QoS 1 messages under load"
-)
+WITHOUT_BROKER = "uns will use the embedded broker amqtt, and says what is weaker"
 WITHOUT_SERVICE = "tests that need it are skipped"
 
 

@@ -6,6 +6,7 @@ Contracts fail closed. Nothing behind this module sees bytes, and nothing before
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isinf
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -36,6 +37,7 @@ BYTES_MAX: Final[dict[str, int]] = {
     "_hub": 256_000,
 }
 DEPTH_MAX: Final = 32
+TOPICS_CACHED: Final = 20_000
 REASON_LENGTH_MAX: Final = 300
 PROCESSOR_SOURCE: Final = "processor"
 Model = TypeVar("Model", bound=BaseModel)
@@ -79,7 +81,7 @@ class Codec:
     """Decodes against one plant: topics, writers and payloads."""
 
     def __init__(self, plant: Plant) -> None:
-        self._enterprise = plant.enterprise
+        self._topic = lru_cache(TOPICS_CACHED)(self._parse_topic)
         self._tags = {path: frozenset(place.cell.tags) for path, place in plant.cells.items()}
         self._bridge_of = {path: places[0].line.bridge for path, places in plant.lines.items()}
         self._erp = frozenset(n for n, b in plant.bridges.items() if b.protocol == "erp")
@@ -99,7 +101,7 @@ class Codec:
             reason = str(refused)[:REASON_LENGTH_MAX]
             return Reject(refused.reject_class, reason, topic, payload)
 
-    def _topic(self, text: str) -> Topic:
+    def _parse_topic(self, text: str) -> Topic:
         try:
             topic = parse_topic(text)
         except TopicError as error:
@@ -169,12 +171,7 @@ class Codec:
 def parse_json(payload: bytes) -> Document:
     """A JSON object: UTF-8, no NaN, no duplicate keys, bounded depth, text that can be stored."""
     try:
-        value = json.loads(
-            payload.decode(),
-            object_pairs_hook=_no_duplicates,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
+        value = _STRICT.decode(payload.decode())
     except UnicodeDecodeError as error:
         raise _RefusedError("bad-json", f"not UTF-8 at byte {error.start}") from None
     except _RefusedError:
@@ -220,6 +217,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _is_storable(text: str) -> bool:
     return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+
+
+_STRICT: Final = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+)
 
 
 def _depth(value: Any) -> int:

@@ -26,10 +26,10 @@ from bridges.erp.mapping import (
     release,
     reply,
 )
-from uns.codec import Message
+from uns.codec import Message, Reject, parse_json
 from uns.model.events import ReleaseOrder
 from uns.model.observation import BadInput, Link, Observation
-from uns.model.path import TopicError
+from uns.model.path import TopicError, parse_topic
 from uns.model.plant import Plant
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ async def observe(  # noqa: PLR0913, PLR0917 - the contract's four, and where or
     plant: Plant,
     clock: Callable[[], int],
     folder: Path,
-    commands: "asyncio.Queue[Message]",
+    commands: "asyncio.Queue[Message | Reject]",
     known_fact: KnownFact,
 ) -> AsyncGenerator[list[Observation], None]:
     """Batches of observations, for ever: one a file, one a command, the folder's ups and downs.
@@ -121,8 +121,20 @@ class Office:
             case Repeated():
                 return []
 
-    def of_command(self, message: Message) -> list[Observation]:
+    def of_rejected(self, rejected: Reject) -> list[Observation]:
+        """A refusal in words, where its sender can be named; the historian keeps the original."""
+        try:
+            request_id = str(parse_json(rejected.original)["request_id"])
+            path = parse_topic(rejected.topic).path
+            refused = Refused("command", rejected.reason)
+            return [reply(path, request_id, refused, self._clock())]
+        except (ValueError, KeyError):
+            return []
+
+    def of_command(self, message: Message | Reject) -> list[Observation]:
         """What a command says: the release if it is new, and an answer in any case."""
+        if isinstance(message, Reject):
+            return self.of_rejected(message)
         path, command = message.topic.path, message.value
         if not isinstance(command, ReleaseOrder):
             return []
@@ -175,8 +187,8 @@ class FolderLink:
 
 
 async def taken(
-    commands: "asyncio.Queue[Message]", until_s: float
-) -> AsyncGenerator[Message, None]:
+    commands: "asyncio.Queue[Message | Reject]", until_s: float
+) -> AsyncGenerator[Message | Reject, None]:
     """The commands that come in until a time of the loop's clock; one at least, if one waits."""
     while True:
         try:

@@ -78,3 +78,19 @@ def _orders_agree(data: Path) -> None:
         "query", "select sum(good) as good from orders where line like '%/housing'", data=data
     )
     assert int(orders["good"]) == int(events["good"])
+
+
+def test_a_hub_killed_as_a_whole_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data) as hub:
+        eventually(lambda: len(plc_totals_so_far(data)) == 7, 40, "every machine has made a piece")
+        time.sleep(BETWEEN_S)
+        everything = hub.tree_of_processes()
+        hub.process.kill()
+        _gone, alive = psutil.wait_procs(everything, timeout=20)
+        assert not [process for process in alive if process.is_running()]
+    with running(data, "--duration", "20") as again:
+        summary = again.finish()
+    assert recorded_totals(data) == plc_totals(data)
+    assert (summary["gaps"], summary["rejects"]) == (0, 0)
+    _orders_agree(data)

@@ -139,6 +139,14 @@ def test_a_file_that_is_no_database_is_unavailable_and_untouched(tmp_path: Path)
     assert path.read_bytes() == b"a letter to grandmother" * 500
 
 
+def test_an_address_that_is_none_is_said_without_its_secrets() -> None:
+    address = "postgresql://clerk:secret@host:no-port/db?nonsense=1"
+    for opening in (lambda: open_reader(address), lambda: open_store(address, lambda: NOON)):
+        with pytest.raises(StoreUnavailable, match="no PostgreSQL URL") as error:
+            opening()
+        assert "secret" not in str(error.value)
+
+
 def test_a_store_of_a_later_version_is_left_alone(location: str) -> None:
     store = open_store(location, lambda: NOON)
     store.known()

@@ -152,16 +152,17 @@ def _home(plant: Plant, name: str) -> str:
 
 
 def _command_filters(plant: Plant) -> tuple[str, ...]:
-    return tuple(f"{plant.enterprise}/{site}/_cmd/order/#" for site in plant.sites)
+    return tuple(f"{plant.enterprise}/{site}/_cmd/#" for site in plant.sites)
 
 
 def _into(commands: asyncio.Queue[Any], codec: Codec) -> Callable[[Message], None]:
-    """Well-formed commands go to the bridge; the historian quarantines the others."""
+    """All commands go to the bridge, which answers; the historian quarantines the bad ones."""
 
     def take(message: Message) -> None:
-        decoded = codec.decode(message.topic, message.payload, retain=message.retain)
-        if hasattr(decoded, "value") and not commands.full():
-            commands.put_nowait(decoded)
+        if commands.full():
+            log.error("too many commands at once: %s is not taken", message.topic)
+        else:
+            commands.put_nowait(codec.decode(message.topic, message.payload, retain=message.retain))
 
     return take
 
@@ -177,6 +178,7 @@ async def run_worker(context: Context) -> None:
 async def run_historian(context: Context) -> None:
     """The one writer of the store."""
     from processors import PROCESSORS
+    from uns.historian.sayings import last_will
     from uns.historian.service import HistorianSetup
     from uns.historian.service import run_historian as record
 
@@ -184,7 +186,11 @@ async def run_historian(context: Context) -> None:
         name="main",
         plant=context.plant,
         location=context.folder.load_connection()["store"],
-        client=MqttClient(context.folder.address("historian"), "historian"),
+        client=MqttClient(
+            context.folder.address("historian"),
+            "historian",
+            will=last_will(context.plant.enterprise, "main", context.clock()),
+        ),
         processors=tuple(PROCESSORS),
         clock=context.clock,
     )

@@ -6,6 +6,7 @@ Stop: machines freeze, bridges empty their outboxes, then workers, historian, br
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from uns.cli.errors import CommandError
 from uns.cli.folder import Folder, write_connection
@@ -56,6 +57,7 @@ WS_PORT: Final = 9001
 PORT_MAX: Final = 65_535
 DEMO_PORTS: Final = {"opcua": 4840, "modbus": 5020}
 POLL_S: Final = 0.1
+UNITS: Final = 247  # of a Modbus line
 GOING: Final = "going"
 
 log = logging.getLogger(__name__)
@@ -82,7 +84,8 @@ class Hub:
     def __init__(self, folder: Folder, plant: Plant, options: HubOptions) -> None:
         self.folder = folder
         self.options = options
-        self.plant = _with_free_ports(plant) if options.demo else plant
+        token = hashlib.sha256(str(folder.root).encode()).hexdigest()[:8]
+        self.plant = _with_own_ports(plant, token) if options.demo else plant
         self.live = Live(self.plant)
         self.supervisor = Supervisor(folder.logs)
         self.weaker: str | None = None
@@ -243,8 +246,8 @@ class Hub:
 
     async def _keep_clock(self) -> None:
         while True:
+            save_clock(self.folder.root, self.clock, CLOCK_EVERY_S)
             await asyncio.sleep(CLOCK_EVERY_S)
-            save_clock(self.folder.root, self.clock)
 
     async def _say_health(self, client: MqttClient) -> None:
         topic = f"{self.plant.enterprise}/_hub/health/hub"
@@ -294,19 +297,27 @@ def _broker_port(options: HubOptions) -> int:
     return port
 
 
-def _with_free_ports(plant: Plant) -> Plant:
-    """The demo plant with its simulated PLCs on ports that are free here."""
+def _with_own_ports(plant: Plant, token: str) -> Plant:
+    """The demo plant with its simulated PLCs on ports that are free here, under names of its own.
+
+    A port may be lost to somebody else between now and its use: then the name is not answered to,
+    and nobody else's pieces are counted.
+    """
     bridges = dict(plant.bridges)
     for name, bridge in plant.bridges.items():
-        preferred = DEMO_PORTS.get(bridge.protocol)
-        if preferred is None:
-            continue
-        port = free_port(preferred)
-        update = (
-            {"port": port}
-            if bridge.protocol == "modbus"
-            else {"url": bridge.settings["url"].replace(f":{preferred}", f":{port}")}
-        )
-        document = {**bridge.model_dump(), **update}
-        bridges[name] = type(bridge).model_validate(document)
+        if preferred := DEMO_PORTS.get(bridge.protocol):
+            own = _OWN[bridge.protocol](bridge.settings, free_port(preferred), token)
+            bridges[name] = type(bridge).model_validate({**bridge.model_dump(), **own})
     return plant.model_copy(update={"bridges": bridges})
+
+
+def _own_opcua(settings: dict[str, Any], port: int, token: str) -> dict[str, Any]:
+    url = urlsplit(settings["url"])._replace(netloc=f"{HOST}:{port}").geturl()
+    return {"url": url, "namespace_uri": f"{settings['namespace_uri']}:{token}"}
+
+
+def _own_modbus(_settings: dict[str, Any], port: int, token: str) -> dict[str, Any]:
+    return {"port": port, "unit": 1 + int(token, 16) % UNITS}
+
+
+_OWN: Final = {"opcua": _own_opcua, "modbus": _own_modbus}

@@ -42,6 +42,7 @@ class PostgresReader:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._place = place(dsn)
         self._db: Connection[Any] | None = None
 
     def query(self, question: Question) -> Result:
@@ -79,7 +80,7 @@ class PostgresReader:
                 return QueryFailed(one_line(error))
             case errors.OperationalError() | errors.InterfaceError():
                 self.close()
-                return StoreUnavailable(f"{place(self._dsn)}: {one_line(error)}")
+                return StoreUnavailable(f"{self._place}: {one_line(error)}")
             case _ if isinstance(error, _REFUSED):
                 return QueryRefused(one_line(error))
             case _:

@@ -56,6 +56,7 @@ class PostgresStore:
 
     def __init__(self, dsn: str, clock: Clock) -> None:
         self._dsn = dsn
+        self._place = place(dsn)
         self._clock = clock
         self._db: Connection[Any] | None = None
         self.kind = "postgresql"
@@ -87,7 +88,7 @@ class PostgresStore:
             raise Unstorable(one_line(error)) from error
         except _AWAY as error:
             self.close()
-            raise StoreUnavailable(f"{place(self._dsn)}: {one_line(error)}") from error
+            raise StoreUnavailable(f"{self._place}: {one_line(error)}") from error
 
     def _open(self) -> Connection[Any]:
         db = psycopg.connect(self._dsn, autocommit=True, **CONNECTION)
@@ -154,8 +155,11 @@ def has_timescale(db: Connection[Any]) -> bool:
 
 
 def place(dsn: str) -> str:
-    """A DSN as it may be shown: without user and password."""
-    known = conninfo_to_dict(dsn)
+    """A DSN as it may be shown: without user and password. StoreUnavailable if it is none."""
+    try:
+        known = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        raise StoreUnavailable("the store's address is no PostgreSQL URL") from None
     return (
         f"postgresql://{known.get('host', '')}:{known.get('port', 5432)}/{known.get('dbname', '')}"
     )

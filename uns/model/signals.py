@@ -23,7 +23,7 @@ from uns.model.events import (
 from uns.model.observation import Reading, Scalar
 from uns.model.plant import Cell, Item, Place, TagSpec
 
-UNITS_A_BATCH_MAX: Final = 200
+UNITS_A_BATCH_MAX: Final = 10_000
 COUNTER_MAX: Final = 10**12
 """No counter has come so far: a larger value is noise of the line or of the device."""
 
@@ -63,9 +63,10 @@ def derive(
     place: Place, items: Mapping[str, Item], memory: Memory, readings: Iterable[Reading]
 ) -> tuple[Memory, list[CellFact]]:
     """Fold a batch of one cell's readings; one that is bad or cannot be counts for nothing."""
-    cell = place.cell
+    cell, readings = place.cell, list(readings)
     usable = [r for r in readings if r.tag in cell.tags and _is_usable(r, cell.tags[r.tag])]
     batch = _Batch(place, items, memory.model_copy(deep=True))
+    batch.blind(r.tag for r in readings if r.quality == "bad" and r.tag in cell.tags)
     facts = list[CellFact]()
     for phase in _PHASES:
         for reading in usable:
@@ -74,6 +75,7 @@ def derive(
                 facts += phase[tag.role](batch, reading, tag)
         if phase is _CONTEXT:
             facts += batch.loaded(memory, usable)
+    facts += batch.late_fault(memory, facts, usable)
     if usable:
         batch.memory.seen_ms = max(memory.seen_ms, *(r.at_ms for r in usable))
     return batch.memory, facts
@@ -90,6 +92,7 @@ def _is_usable(reading: Reading, tag: TagSpec) -> bool:
 
 def lost(memory: Memory, at_ms: int) -> tuple[Memory, list[CellFact]]:
     """The source is gone since `at_ms`: the cell's state is unknown, never the old one."""
+    memory = memory.model_copy(update={"values": dict.fromkeys(memory.values)})
     if memory.state in (None, UNKNOWN):
         return memory, []
     body = {"state": UNKNOWN, "fault": None}
@@ -126,6 +129,23 @@ class _Batch:
         at_ms = max(r.at_ms for r in readings)
         body = {"order_id": self.memory.order_id, "item": self.memory.item}
         yield CellFact(Loaded.type_name, at_ms, body)
+
+    def blind(self, tags: Iterable[str]) -> None:
+        """A sensor that is bad has no value: its characteristic waits, it does not repeat."""
+        for name in tags:
+            characteristic = self.cell.tags[name].characteristic
+            if characteristic in self.memory.values:
+                self.memory.values[characteristic] = None
+
+    def late_fault(
+        self, before: Memory, facts: list[CellFact], readings: list[Reading]
+    ) -> Iterator[CellFact]:
+        """A fault code that comes after its state: the same state, said again with its cause."""
+        fault, state = self.memory.fault, self.memory.state
+        told = any(fact.type == StateChanged.type_name for fact in facts)
+        if fault and fault != before.fault and state not in (None, UNKNOWN) and not told:
+            at_ms = max(r.at_ms for r in readings)
+            yield CellFact(StateChanged.type_name, at_ms, {"state": state, "fault": fault})
 
     def pieces(self, reading: Reading, tag: TagSpec) -> int:
         value = int(reading.value or 0)

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import hashlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,6 +27,7 @@ from uns.runtime.outbox import Outbox
 from uns.runtime.sender import Sender
 
 HEALTH_EVERY_S: Final = 1.0
+REMEMBER_EVERY_S: Final = 5.0  # how far an unobserved time may seem longer than it was
 ORIGINAL_BYTES_MAX: Final = 64_000
 FULL_RETRY_S: Final = 1.0
 LINK_REASON_LENGTH_MAX: Final = 60
@@ -90,6 +92,7 @@ class BridgeRunner:
         self._tags = Tags()
         self._sender = Sender(wiring.outbox, wiring.client)
         self._endpoints: dict[str, Endpoint] = {}
+        self._remembered_s = 0.0
         self._memory = {
             path: Memory.model_validate_json(wiring.outbox.recall(f"cell:{path}") or "{}")
             for path in wiring.places
@@ -116,6 +119,8 @@ class BridgeRunner:
         drafts += [self._rejected(o) for o in observations if isinstance(o, BadInput)]
         drafts += [Draft(f.path, f.type, f.at_ms, f.body, f.key) for f in facts]
         changed = [cell for cell, known in before.items() if known != self._known(cell)]
+        if time.monotonic() - self._remembered_s > REMEMBER_EVERY_S:
+            self._remembered_s, changed = time.monotonic(), list(self._memory)
         keys = {f"fact:{f.business_key}": encode_document(f.body) for f in facts if f.business_key}
         await self._store(drafts, changed, {key: body.decode() for key, body in keys.items()})
 

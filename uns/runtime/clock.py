@@ -48,11 +48,18 @@ def start_clock(folder: Path, speed: float) -> PlantClock:
     return clock
 
 
-def save_clock(folder: Path, clock: PlantClock) -> None:
-    """Write the clock and how far it got; atomic, so that a crash leaves the old file."""
+def save_clock(folder: Path, clock: PlantClock, ahead_s: float = 0.0) -> None:
+    """Write the clock and how far it got; atomic, so that a crash leaves the old file.
+
+    ahead_s: wall seconds until the next save; a fast clock must not go back after a crash.
+    """
     path = folder / CLOCK_FILE
     fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps({**asdict(clock), "reached_ms": clock()}))
+    fresh.write_text(
+        json.dumps(
+            {**asdict(clock), "reached_ms": clock() + int(ahead_s * 1000 * max(clock.speed - 1, 0))}
+        )
+    )
     fresh.replace(path)
 
 

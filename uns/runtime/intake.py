@@ -49,7 +49,12 @@ class Intake:
             case Admission.EARLY:
                 return [], self._hold(taken, now_s)
             case Admission.NEXT:
-                return [self._move(taken), *self._follow(event.source)], []
+                following = [self._move(taken), *self._follow(event.source, now_s)]
+                return following, self._outdated(event.source)
+
+    def patient(self, now_s: float) -> None:
+        """Begin to wait anew: while the broker was away, nobody could fill a hole."""
+        self._hole_since_s = dict.fromkeys(self._hole_since_s, now_s)
 
     def overdue(
         self, now_s: float, seen_by: str, at_ms: int
@@ -58,7 +63,7 @@ class Intake:
         for source, since_s in list(self._hole_since_s.items()):
             waiting = self._held.get(source, {})
             if waiting and (now_s - since_s > HOLE_AGE_S_MAX or len(waiting) >= HELD_MAX):
-                yield self._give_up(source, min(waiting), seen_by, at_ms)
+                yield self._give_up(source, min(waiting), seen_by, (now_s, at_ms))
 
     def _hold(self, taken: Taken, now_s: float) -> list[Message]:
         event = taken.event
@@ -73,8 +78,15 @@ class Intake:
         self._marks[event.source] = Mark(event.epoch, event.seq)
         return taken
 
-    def _follow(self, source: str) -> Iterator[Taken]:
+    def _outdated(self, source: str) -> list[Message]:
+        """Held events that a newer epoch has left behind."""
+        waiting, mark = self._held.get(source, {}), self._marks[source]
+        return [waiting.pop(held).message for held in sorted(waiting) if held <= mark]
+
+    def _follow(self, source: str, now_s: float) -> Iterator[Taken]:
+        """What may be folded after a move; a hole that remains begins its age anew."""
         waiting = self._held.get(source, {})
+        self._hole_since_s[source] = now_s
         while waiting:
             mark = self._marks[source]
             following = waiting.pop(Mark(mark.epoch, mark.seq + 1), None)
@@ -85,8 +97,9 @@ class Intake:
         self._hole_since_s.pop(source, None)
 
     def _give_up(
-        self, source: str, first: Mark, seen_by: str, at_ms: int
+        self, source: str, first: Mark, seen_by: str, now: tuple[float, int]
     ) -> tuple[Draft, list[Taken]]:
+        now_s, at_ms = now
         mark = self._marks.get(source) or Mark(first.epoch, 0)
         start = mark.seq + 1 if mark.epoch == first.epoch else 1
         held = self._held[source][first].event
@@ -100,4 +113,6 @@ class Intake:
         self._marks[source] = Mark(first.epoch, first.seq - 1)
         gap_id = f"gap:{seen_by}:{source}:{first.epoch}:{start}"
         path = "/".join(held.path.split("/")[:4])
-        return Draft(path, Gap.type_name, at_ms, body, None, gap_id), list(self._follow(source))
+        return Draft(path, Gap.type_name, at_ms, body, None, gap_id), list(
+            self._follow(source, now_s)
+        )

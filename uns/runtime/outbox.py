@@ -99,6 +99,18 @@ class Outbox:
         )
         return [Entry(*row) for row in rows]
 
+    def heads(self) -> dict[str, int]:
+        """The oldest unsettled seq of each source that has one."""
+        rows = self._db.execute("select source, min(seq) from entry group by source")
+        return dict(rows.fetchall())
+
+    def unsettled_of(self, source: str, limit: int) -> Sequence[Entry]:
+        """The oldest entries of one source."""
+        rows = self._db.execute(
+            "select * from entry where source = ? order by seq limit ?", (source, limit)
+        )
+        return [Entry(*row) for row in rows]
+
     def settle(self, source: str, epoch: int, seq: int) -> int:
         """Forget what is on record: everything of a source up to `seq`; how many were left out."""
         return self._db.execute(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from uns.codec import Codec, Reject, encode_document
-from uns.fold import Document, Draft, Mark, Processor, Tick, advance
+from uns.fold import Draft, Mark, Processor, Tick, advance
 from uns.model.events import BRIDGE_EVENTS, Event
 from uns.model.path import to_dotted
 from uns.mqtt.client import MqttClient
@@ -26,6 +26,7 @@ from uns.runtime.intake import Intake, Taken
 from uns.runtime.outbox import Outbox
 from uns.runtime.resume import Resume, resume_topic
 from uns.runtime.sender import Sender
+from uns.runtime.shown import Documents, Moment
 
 S = TypeVar("S")
 
@@ -72,7 +73,7 @@ class Runner(Generic[S]):
         self._settled: dict[str, Mark] = {}
         self._intake = Intake(self._resume.marks, self._settled.get)
         self._sender = Sender(wiring.outbox, wiring.client)
-        self._published: dict[str, tuple[Document, int]] = {}
+        self._documents = Documents(self._resume.clearing)
         self._tell_all = False
         self._ticked_s = 0.0
         self._passed: list[Message] = []
@@ -101,6 +102,7 @@ class Runner(Generic[S]):
         """Say everything again: a broker that was killed keeps the session and forgets its end."""
         self._sender.rewind()
         self._tell_all = True
+        self._intake.patient(asyncio.get_running_loop().time())
 
     async def _rehydrate(self) -> None:
         """Load the newest resume document of broker and record, and what is settled.
@@ -126,6 +128,7 @@ class Runner(Generic[S]):
         if stored := await self._w.stored_state(self._topic):
             self._resume.load(stored)
         self._intake = Intake(self._resume.marks, self._settled.get)
+        self._documents = Documents(self._resume.clearing)
 
     async def _own(self) -> None:
         self._resume.owner_epoch += 1
@@ -145,19 +148,19 @@ class Runner(Generic[S]):
 
     async def _take(self, messages: list[Message]) -> None:
         loop_s = asyncio.get_running_loop().time()
-        outputs, done, folded = list[Draft](), list[Message](), False
+        outputs, without_effect, folded = list[Draft](), list[Message](), False
         for message in messages:
             taken, finished = self._admit(message, loop_s)
-            done += finished
+            without_effect += finished
             for one in taken:
                 outputs += self._fold(one.event)
-                done.append(one.message)
+                self._passed.append(one.message)
                 folded |= one.event.type in self._w.processor.inputs
         for gap, taken in self._intake.overdue(loop_s, self._name, self._w.clock()):
             outputs += [gap, *(draft for one in taken for draft in self._fold(one.event))]
-            done += [one.message for one in taken]
+            self._passed += [one.message for one in taken]
             folded = True
-        self._passed += done
+        self._w.client.ack(without_effect)
         if folded or self._tell_all:
             await self._commit(outputs)
         await self._tick(loop_s)
@@ -198,7 +201,7 @@ class Runner(Generic[S]):
             await client.publish_many(Outgoing(e.topic, e.payload) for e in entries)
             self._sender.sent(max(e.position for e in entries))
         self._resume.rev += 1
-        documents = self._changed(self._resume.rev)
+        documents = self._changed(moved=True)
         state = Outgoing(self._topic, self._resume.dump(self._w.clock()), retain=True)
         await client.publish_many([*documents, state])
         client.ack(self._passed)
@@ -212,34 +215,17 @@ class Runner(Generic[S]):
             await self._commit([])
         step = self._w.processor.fold(self._resume.state, Tick(self._w.clock()))
         self._resume.state = step.state
-        await self._w.client.publish_many([*self._changed(None), *self._cleared()])
+        await self._w.client.publish_many([*self._changed(moved=False), *self._cleared()])
 
-    def _changed(self, rev: int | None) -> list[Outgoing]:
-        """Documents to publish. With `rev` None only live values moved: the old rev stays."""
+    def _changed(self, *, moved: bool) -> list[Outgoing]:
         documents = self._w.processor.documents(self._resume.state)
-        for topic in self._published.keys() - documents.keys():
-            self._resume.clearing.setdefault(topic, self._resume.output_seq)
-        out, everything = list[Outgoing](), self._tell_all
+        now_s = asyncio.get_running_loop().time()
+        moment = Moment(self._resume.rev, now_s, moved, self._tell_all)
         self._tell_all = False
-        for topic, document in documents.items():
-            before, known = self._published.get(topic, (None, self._resume.rev))
-            if document != before or everything:
-                stamp = known if rev is None else rev
-                self._published[topic] = (dict(document), stamp)
-                self._resume.clearing.pop(topic, None)
-                out.append(
-                    Outgoing(topic, encode_document({**document, "rev": stamp}), retain=True)
-                )
-        return out
+        return self._documents.changed(documents, moment, self._resume.output_seq)
 
     def _cleared(self) -> list[Outgoing]:
-        """Topics no longer listed whose last facts are in history: empty retained payloads."""
-        recorded = self._settled.get(self.source, Mark(0, 0)).seq
-        ready = [topic for topic, seq in self._resume.clearing.items() if seq <= recorded]
-        for topic in ready:
-            del self._resume.clearing[topic]
-            self._published.pop(topic, None)
-        return [Outgoing(topic, b"", retain=True) for topic in ready]
+        return self._documents.cleared(self._settled.get(self.source, Mark(0, 0)).seq)
 
 
 def subscriptions(line: str) -> list[str]:

@@ -7,14 +7,15 @@ documents; what stays unsettled for too long is sent again from the head, with b
 import asyncio
 import json
 import logging
-from typing import Final, Protocol
+from contextlib import suppress
+from typing import Final, NamedTuple, Protocol
 
-from uns.model.path import key_of
 from uns.mqtt.message import Message
 from uns.runtime.outbox import Outbox
 
 RESEND_AFTER_S_MIN: Final = 3.0
-RESEND_AFTER_S_MAX: Final = 60.0
+RESEND_AFTER_S_MAX: Final = 12.0  # less than half of what a hole may last
+LOOK_S: Final = 1.0
 RESEND_ENTRIES: Final = 2_000
 SEND_BATCH: Final = 500
 
@@ -35,9 +36,12 @@ class Publisher(Protocol):
         """Wait for all acks."""
 
 
-def watermark_topic(enterprise: str, source: str) -> str:
-    """Where the historian says how far it has a source on record."""
-    return f"{enterprise}/_hub/watermark/{key_of(source)}"
+class Head(NamedTuple):
+    """The oldest unsettled event of a source: since when it is that, and when to send again."""
+
+    seq: int
+    due_s: float
+    delay_s: float
 
 
 class Sender:
@@ -48,8 +52,7 @@ class Sender:
         self._publisher = publisher
         self._sent = 0
         self._wake = asyncio.Event()
-        self._resend_after_s = RESEND_AFTER_S_MIN
-        self._progress = False
+        self._heads: dict[str, Head] = {}
 
     def wake(self) -> None:
         """New entries stand in the outbox."""
@@ -69,21 +72,19 @@ class Sender:
         if not message.payload:
             return
         document = json.loads(message.payload)
-        if self._outbox.settle(document["source"], document["epoch"], document["settled"]):
-            self._progress = True
-            self._resend_after_s = RESEND_AFTER_S_MIN
+        self._outbox.settle(document["source"], document["epoch"], document["settled"])
 
     async def run(self) -> None:
-        """Send what is new; what is old and unsettled, again."""
+        """Send what is new; of a source whose oldest event does not settle, that again."""
+        loop = asyncio.get_running_loop()
         while True:
             await self._publisher.connected.wait()
             await self._send_new()
-            try:
-                async with asyncio.timeout(self._resend_after_s):
+            await self._resend(loop.time())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()
-                self._wake.clear()
-            except TimeoutError:
-                await self._resend_head()
+            self._wake.clear()
 
     async def _send_new(self) -> None:
         while entries := self._outbox.unsettled(self._sent, SEND_BATCH):
@@ -92,14 +93,21 @@ class Sender:
                 self.sent(entry.position)
             await asyncio.sleep(0)
 
-    async def _resend_head(self) -> None:
-        head = self._outbox.unsettled(0, RESEND_ENTRIES)
-        if self._progress or not head:
-            self._progress = False
-            return
-        log.warning(
-            "%d events unsettled for %.0f s: sending again", len(head), self._resend_after_s
-        )
-        for entry in head:
+    async def _resend(self, now_s: float) -> None:
+        heads = self._outbox.heads()
+        for source, seq in heads.items():
+            head = self._heads.get(source)
+            if head is None or head.seq != seq:
+                due_s = now_s + RESEND_AFTER_S_MIN
+                self._heads[source] = Head(seq, due_s, RESEND_AFTER_S_MIN)
+            elif now_s >= head.due_s:
+                delay_s = min(2 * head.delay_s, RESEND_AFTER_S_MAX)
+                self._heads[source] = Head(seq, now_s + delay_s, delay_s)
+                await self._send_head(source, head)
+        self._heads = {source: h for source, h in self._heads.items() if source in heads}
+
+    async def _send_head(self, source: str, head: Head) -> None:
+        entries = self._outbox.unsettled_of(source, RESEND_ENTRIES)
+        log.warning("%s: %d unsettled from %d on, again", source, len(entries), head.seq)
+        for entry in entries:
             await self._publisher.send(entry.topic, entry.payload)
-        self._resend_after_s = min(2 * self._resend_after_s, RESEND_AFTER_S_MAX)

@@ -123,9 +123,19 @@ class Supervisor:
             if loop.time() - started_s > HEALTHY_AFTER_S:
                 delay_s = RESTART_DELAY_S_MIN
             log.warning("%s ended (%s): again in %.1f s", child.spec.name, child.ended, delay_s)
+            delay_s = await self._insist(child, delay_s)
+
+    async def _insist(self, child: Child, delay_s: float) -> float:
+        """Start a child, however often that takes; the delay before the next time."""
+        while True:
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, RESTART_DELAY_S_MAX)
-            await self._spawn(child)
+            try:
+                await self._spawn(child)
+            except OSError as error:
+                log.error("%s cannot be started: %s", child.spec.name, error)  # noqa: TRY400 - designed
+            else:
+                return delay_s
 
     def tail(self, name: str, lines: int = 5) -> str:
         """The last lines of a child's log."""
