@@ -12,7 +12,7 @@ from bridges.erp.client import observe
 from bridges.erp.config import ErpSettings
 from tests.brokers import bounded, until
 from tests.simulated import START_MS, example_plant
-from uns.codec import Codec, Message
+from uns.codec import Codec, Message, Reject
 from uns.model.observation import BadInput, Fact, Link, Observation
 
 PLANT = example_plant()
@@ -32,7 +32,7 @@ class Runner:
     def __init__(self, folder: Path, recorded: dict[str, str] | None = None) -> None:
         self.folder = folder
         self.recorded = {} if recorded is None else recorded
-        self.commands: asyncio.Queue[Message] = asyncio.Queue()
+        self.commands: asyncio.Queue[Message | Reject] = asyncio.Queue()
         self.told: list[Observation] = []
         self.files_at_fact: list[list[str]] = []
 
