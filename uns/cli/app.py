@@ -3,6 +3,7 @@
 import io
 import sys
 import traceback
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -55,6 +56,23 @@ Broker = Annotated[
 Store = Annotated[str, typer.Option(help="duckdb, or postgresql://user@host/database.")]
 Duration = Annotated[float | None, typer.Option(min=1, metavar="S", help="End after S seconds.")]
 DataFolder = Annotated[Path, typer.Option("--data", metavar="DIR", help="Data folder.")]
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks take the value
+    if wanted:
+        typer.echo(f"uns {version('uns-mes')}")
+        raise typer.Exit
+
+
+@app.callback()
+def uns(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say it, and end."),
+    ] = False,
+) -> None:
+    """A manufacturing execution system whose whole state lives in one MQTT topic tree."""
 
 
 @app.command(epilog="Example: uns demo --duration 60 --json --data /tmp/plant")

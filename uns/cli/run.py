@@ -59,7 +59,7 @@ async def _run(folder: Folder, plant: Plant, options: RunOptions) -> None:
     hub = Hub(folder, plant, options.hub)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     tell = note if options.json or not sys.stdout.isatty() else say
     try:
