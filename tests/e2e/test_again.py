@@ -1,5 +1,6 @@
 """A second start goes on where the first ended; another speed and another store count the same."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,4 +48,6 @@ def _installation() -> postgres.Installation:
     try:
         return postgres.installation()
     except SetupError as error:
+        if os.environ.get("CI"):
+            raise
         pytest.skip(str(error))
