@@ -79,3 +79,30 @@ def test_any_order_with_duplicates_folds_each_once_in_order(
         acked += len(found) + len(done)
     assert folded == list(range(1, 12))
     assert acked == 11 + len(repeats)
+
+
+def test_a_second_hole_has_an_age_of_its_own() -> None:
+    intake = Intake({SOURCE: Mark(1, 1)}, lambda _: None)
+    intake.offer(taken(3), 0)
+    intake.offer(taken(5), 0)
+    intake.offer(taken(2), HOLE_AGE_S_MAX - 1)
+    assert list(intake.overdue(HOLE_AGE_S_MAX + 1, "oee", 0)) == []
+    assert len(list(intake.overdue(2 * HOLE_AGE_S_MAX, "oee", 0))) == 1
+
+
+def test_the_time_without_a_broker_does_not_age_a_hole() -> None:
+    intake = Intake({SOURCE: Mark(1, 1)}, lambda _: None)
+    intake.offer(taken(3), 0)
+    intake.patient(100)
+    assert list(intake.overdue(100 + HOLE_AGE_S_MAX, "oee", 0)) == []
+    assert len(list(intake.overdue(101 + HOLE_AGE_S_MAX, "oee", 0))) == 1
+
+
+def test_what_a_newer_epoch_left_behind_is_acknowledged_and_never_folded() -> None:
+    marks = {SOURCE: Mark(1, 1)}
+    intake = Intake(marks, lambda _: None)
+    intake.offer(taken(3, epoch=1), 0)
+    folded, done = intake.offer(taken(1, epoch=2), 0)
+    assert (seqs(folded), len(done)) == ([1], 1)
+    assert list(intake.overdue(1_000, "oee", 0)) == []
+    assert marks == {SOURCE: Mark(2, 1)}

@@ -223,3 +223,22 @@ def test_any_reading_leads_to_well_typed_events(data: st.DataObject, cell: str) 
     memory, facts = folded(cell, *batches)
     assert Memory.model_validate_json(memory.model_dump_json()) == memory
     numbered({"type": f.type, "at_ms": f.at_ms, "path": cell, **f.body} for f in facts)
+
+
+def test_a_fault_that_comes_after_its_state_is_said_with_it() -> None:
+    _, facts = folded(MILL, batch(MILL, state=9), batch(MILL, AT + 250, fault=17))
+    told = [(f["state"], f["fault"]) for f in of_type(facts, "state-changed")]
+    assert told == [("ABORTED", None), ("ABORTED", "e17")]
+
+
+def test_a_bad_sensor_has_no_value_and_does_not_repeat_its_last() -> None:
+    bad = Reading(MILL, "bore", 40.0, AT + 1, "bad", "wire break")
+    first = batch(MILL, bore=40.0, flatness=5.0, sample=1)
+    _, facts = folded(MILL, first, [bad], batch(MILL, AT + 2, sample=2))
+    assert of_type(facts, "inspected")[-1]["values"] == {"bore": None, "flatness": 5.0}
+
+
+def test_a_lost_source_leaves_no_values_behind() -> None:
+    memory, _ = folded(MILL, batch(MILL, state=6, bore=40.0))
+    gone, _ = lost(memory, AT + 1)
+    assert gone.values == {"bore": None}
