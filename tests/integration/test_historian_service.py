@@ -178,6 +178,16 @@ async def test_what_was_not_committed_was_not_acknowledged(
 
 
 @bounded
+async def test_what_was_said_before_the_end_is_stored(
+    mosquitto: RunningBroker, location: str
+) -> None:
+    async with visitor(mosquitto) as client:
+        async with historian(mosquitto, Scripted(location)):
+            await say(client, *(event(n) for n in range(1, 1_500)), state("oee", 1, {}))
+        assert [len(table(location, name)) for name in ("events", "states")] == [1_499, 1]
+
+
+@bounded
 async def test_a_crash_between_commit_and_ack_adds_no_rows(
     mosquitto: RunningBroker, location: str
 ) -> None:

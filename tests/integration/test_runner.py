@@ -80,7 +80,7 @@ class Rig:
         self.task = asyncio.create_task(self._run(epoch_owner))
 
     async def kill(self) -> None:
-        """The runner vanishes between two instructions: no goodbye to anybody but the socket."""
+        """The runner's task is cancelled, wherever it stands."""
         assert self.task
         self.task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -171,6 +171,16 @@ async def test_a_killed_runner_goes_on_from_its_document(rig: Rig) -> None:
     await until(lambda: rig.good == 4)
     assert rig.resume["owner_epoch"] == 2
     assert set(rig.edges) == {f"{rig.source}:7:{n}>{NAME}.0" for n in (1, 2, 3, 4)}
+
+
+@bounded
+async def test_a_runner_that_ends_takes_what_was_said_before(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(*range(1, 200))
+    await rig.kill()
+    await until(lambda: rig.good == 199)
+    assert rig.resume["marks"] == {rig.source: [7, 199]}
 
 
 @bounded

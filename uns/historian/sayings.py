@@ -87,6 +87,11 @@ def say_health(enterprise: str, health: Health) -> Outgoing:
     return Outgoing(topic, encode_document(document), retain=True)
 
 
+def last_topic(enterprise: str, name: str) -> str:
+    """Where a historian that ends says, to itself, that nothing follows."""
+    return f"{enterprise}/_hub/historian/{name}/last"
+
+
 def last_will(enterprise: str, name: str, at_ms: int) -> Will:
     """What the broker says when the historian has vanished."""
     document = {

@@ -14,12 +14,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
+from uuid import uuid4
 
 from uns.codec import Codec
 from uns.historian.errors import StoreUnavailable
 from uns.historian.query_port import query_port
 from uns.historian.recorder import line_readers
-from uns.historian.sayings import Health, own_topics, say_health, say_reject, say_watermark
+from uns.historian.sayings import (
+    Health,
+    last_topic,
+    own_topics,
+    say_health,
+    say_reject,
+    say_watermark,
+)
 from uns.historian.store import Embedded, Store, open_store
 from uns.historian.writer import Told, Writer
 from uns.model.plant import Plant
@@ -33,6 +41,7 @@ IDLE_S: Final = 0.5
 HEALTH_EVERY_S: Final = 2.0
 RETRY_S_MIN: Final = 0.2
 RETRY_S_MAX: Final = 5.0
+LEAVE_TIMEOUT_S: Final = 5.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,16 +88,33 @@ class Historian:
         self._changed = asyncio.Event()
         self._tell_all = True
         self._rows = 0
+        self._last = Outgoing(last_topic(wiring.enterprise, wiring.name), uuid4().bytes)
+        self._last_seen = False
         wiring.client.on_connect = self._connected
 
     async def run(self) -> None:
-        """Record for ever."""
+        """Record until cancelled, and then what was said before that."""
         async with self._store_thread(), asyncio.TaskGroup() as tasks:
             await self._w.client.subscribe([f"{self._w.enterprise}/#"])
             tasks.create_task(self._say_health())
-            await self._insist(self._w.writer.start)
-            while True:
-                await self._take(await self._gather())
+            recording = tasks.create_task(self._record())
+            try:
+                await asyncio.shield(recording)
+            except asyncio.CancelledError:
+                await self._leave(recording)
+                raise
+
+    async def _record(self) -> None:
+        await self._insist(self._w.writer.start)
+        while not self._last_seen:
+            await self._take(await self._gather())
+
+    async def _leave(self, recording: asyncio.Task[None]) -> None:
+        """A message of our own marks the end of what the broker was given before the end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await self._w.client.publish_many([self._last])
+                await asyncio.shield(recording)
 
     async def _connected(self, _session: Session) -> None:
         self._tell_all = True
@@ -125,6 +151,7 @@ class Historian:
             told = await self._insist(self._w.writer.commit, rows)
             self._w.client.ack(messages)
             self._rows += told.rows
+            self._last_seen |= any(message.payload == self._last.payload for message in messages)
             await self._tell(told)
         if self._tell_all:
             self._tell_all = False

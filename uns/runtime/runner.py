@@ -33,7 +33,7 @@ S = TypeVar("S")
 TICK_S: Final = 1.0
 BATCH: Final = 500
 PROBE_TIMEOUT_S: Final = 10.0
-LEAVE_TIMEOUT_S: Final = 2.0
+LEAVE_TIMEOUT_S: Final = 4.0
 _WATERMARKS: Final = "{}/_hub/watermark/#"
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class Runner(Generic[S]):
         self._documents = Documents(self._resume.clearing)
         self._tell_all = False
         self._ticked_s = 0.0
+        self._heard_rev = 0
         self._passed: list[Message] = []
         wiring.client.on_connect = self._connected
 
@@ -138,10 +139,17 @@ class Runner(Generic[S]):
         await self._commit([])
 
     async def _leave(self) -> None:
-        """The last live values, as a revision of their own: the record shows what was shown."""
-        self._ticked_s, self._tell_all = 0.0, True
+        """What was said before the end is taken; the last live values get a revision of their own.
+
+        The resume document, heard again, marks the end of what the broker was given before.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await self._commit([])
+                last = self._resume.rev
+                while self._heard_rev < last:
+                    await self._take(await self._w.client.receive(BATCH, TICK_S / 2))
+                self._ticked_s = 0.0
                 await self._tick(asyncio.get_running_loop().time())
                 self._tell_all = True
                 await self._commit([])
@@ -178,7 +186,8 @@ class Runner(Generic[S]):
         if not message.payload:
             return
         if message.topic == self._topic:
-            owner = int(json.loads(message.payload)["owner_epoch"])
+            document = json.loads(message.payload)
+            owner, self._heard_rev = int(document["owner_epoch"]), int(document["rev"])
             if owner > self._resume.owner_epoch:
                 raise Fenced(f"{self._topic} belongs to owner {owner} now")
         elif "/_hub/watermark/" in message.topic:
