@@ -200,7 +200,7 @@ def test_trace_goes_both_ways_for_a_produced_lot(seen: Seen) -> None:
 
 
 def test_history_is_there_while_it_runs_and_after_it_stopped(seen: Seen) -> None:
-    assert len(seen.live["tags"]) > 3
+    assert seen.live["tags"]
     after = uns_json("history", f"{LINES[0]}/mill/_tag/bore", "--from", "1h", data=seen.data)
     assert len(after) >= len(seen.live["tags"])
 

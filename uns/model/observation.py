@@ -65,4 +65,29 @@ class BadInput:
     at_ms: int = 0
 
 
-Observation = Reading | Link | Fact | BadInput
+@dataclass(frozen=True, slots=True)
+class SetPoint:
+    """A value that was checked and is to be written to the device behind a tag."""
+
+    request_id: str
+    cell: str
+    tag: str
+    value: float | str | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a set-point: `value` as the device told it afterwards, at `at_ms`.
+
+    reason: why it was not written, in an operator's words; None when it was.
+    """
+
+    request_id: str
+    cell: str
+    tag: str
+    at_ms: int
+    value: Scalar = None
+    reason: str | None = None
+
+
+Observation = Reading | Link | Fact | BadInput | Written
