@@ -1,24 +1,19 @@
 """`uns order submit`: a command, and the hub's answer to it."""
 
-import asyncio
 import json
-import secrets
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 
+from uns.cli.asking import answered
 from uns.cli.errors import CommandError, UsageError
 from uns.cli.folder import find_folder
 from uns.cli.options import read_text
 from uns.cli.output import print_json, say
-from uns.cli.subscribe import entered, visitor
-from uns.codec import encode_document
 from uns.model.plant import Plant
-from uns.mqtt.message import Address
 
-REPLY_TIMEOUT_S: Final = 10.0
 FILE_BYTES_MAX: Final = 60_000
 
 
@@ -29,7 +24,7 @@ def submit(file: Path, data: Path | None, *, as_json: bool) -> None:
     if not folder.running:
         raise CommandError(f"no hub runs on {folder.root}: start it with `uns demo` or `uns up`")
     site = _site(folder.load_plant())
-    reply = asyncio.run(_ask(folder.address("operator"), site, order))
+    reply = answered(folder.address("operator"), site, "order/release", {"order": order})
     if as_json:
         print_json(reply)
     else:
@@ -53,18 +48,3 @@ def _read(file: Path) -> Any:
 
 def _site(plant: Plant) -> str:
     return f"{plant.enterprise}/{next(iter(plant.sites))}"
-
-
-async def _ask(address: Address, site: str, order: Any) -> dict[str, Any]:
-    request_id = secrets.token_hex(8)
-    command = {"request_id": request_id, "actor": address.username, "order": order}
-    async with visitor(address) as client:
-        await entered(client, address)
-        await client.subscribe([f"{site}/_event/reply/{request_id}"])
-        await client.publish(f"{site}/_cmd/order/release", encode_document(command))
-        replies = await client.receive(timeout_s=REPLY_TIMEOUT_S)
-        client.ack(replies)
-    if not replies:
-        raise CommandError(f"no reply within {REPLY_TIMEOUT_S:g} s: is the ERP bridge running?")
-    reply: dict[str, Any] = json.loads(replies[0].payload)
-    return reply
