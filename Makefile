@@ -10,7 +10,7 @@ PROVISION := $(PYTHON) -c '$(CHECK)' && $(PYTHON) -m tools.provision
 TEST_PATH := PATH="$(CURDIR)/$(BIN):$(CACHE)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench docs lock clean
+.PHONY: help demo test conformance lint fmt bench docs lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,6 +22,10 @@ demo: ## run a whole plant; ARGS="--duration 60 --json --data DIR" are passed on
 test: lint ## lint, then every test; ARGS="-k oee" are pytest's
 	@$(PROVISION) test
 	@$(TEST_PATH) $(BIN)/python -m pytest $(ARGS)
+
+conformance: ## Sparkplug 3.0, requirement by requirement: run the tests that show them, and count
+	@$(PROVISION) test
+	@$(TEST_PATH) $(BIN)/python -m tools.conformance $(ARGS)
 
 lint: ## ruff, mypy and the import contracts
 	@$(PROVISION) lint
@@ -44,6 +48,7 @@ docs: ## write the command reference, the JSON Schema and the AsyncAPI document
 	@$(BIN)/typer uns.cli.app utils docs --name uns --output docs/cli.md
 	@$(BIN)/uns schema namespace > docs/namespace.schema.json
 	@$(BIN)/uns schema asyncapi > docs/asyncapi.json
+	@$(BIN)/python -m tools.conformance --write
 
 lock: ## resolve the dependencies anew into tools/lock
 	@$(PROVISION) lint

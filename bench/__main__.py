@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from bench import processor, store
+from bench import processor, sparkplug, store
 from bench.rig import Figure, Rig, as_json, as_table, broker
 
 Part = Callable[[Rig, Path], Coroutine[Any, Any, list[Figure]]]
@@ -21,10 +21,15 @@ async def _publish(rig: Rig, _folder: Path) -> list[Figure]:
     return [await processor.publish_rate(rig)]
 
 
+async def _sparkplug(_rig: Rig, _folder: Path) -> list[Figure]:
+    return sparkplug.figures()
+
+
 PARTS: Final[dict[str, Part]] = {
     "publish": _publish,
     "loop": _loop,
     "latency": processor.latency,
+    "sparkplug": _sparkplug,
     "duckdb": store.duckdb,
     "postgres": store.postgres,
 }

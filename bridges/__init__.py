@@ -9,11 +9,15 @@ from bridges.erp.config import ErpSettings
 from bridges.modbus.config import ModbusSettings, ModbusSource
 from bridges.opcua.config import OpcUaSettings, OpcUaSource
 from bridges.sparkplug.config import SparkplugSettings, SparkplugSource
+from bridges.sparkplug.directory import findings as sparkplug_findings
+from bridges.sparkplug_edge.config import SparkplugEdgeSettings
+from bridges.sparkplug_edge.mapping import findings as sparkplug_edge_findings
 from uns.model.namespace import Protocol
 
 PROTOCOLS: Final[dict[str, Protocol]] = {
     "opcua": Protocol(OpcUaSettings, OpcUaSource),
     "modbus": Protocol(ModbusSettings, ModbusSource),
-    "sparkplug": Protocol(SparkplugSettings, SparkplugSource),
+    "sparkplug": Protocol(SparkplugSettings, SparkplugSource, sparkplug_findings),
+    "sparkplug-edge": Protocol(SparkplugEdgeSettings, None, sparkplug_edge_findings),
     "erp": Protocol(ErpSettings, None),
 }

@@ -35,6 +35,7 @@ def main() -> None:
     resolve("build", "--group=build")
     resolve("uv", "--group=uv")
     resolve("node", "--group=node")
+    resolve("pysparkplug", "--group=pysparkplug")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tools import debian, node, python_env, timescale
+from tools import debian, node, pysparkplug, python_env, timescale
 from tools.ground import SetupError, cache_dir, prepare_cache, say
 
 UMASK = 0o022
@@ -33,7 +33,11 @@ class Target:
     without: str = ""
 
 
-SERVICES = (("Node.js", node.ensure), ("TimescaleDB", timescale.ensure))
+SERVICES = (
+    ("Node.js", node.ensure),
+    ("pysparkplug", pysparkplug.ensure),
+    ("TimescaleDB", timescale.ensure),
+)
 TARGETS = {
     "demo": Target("runtime", ("mosquitto", "mosquitto_sub"), without=WITHOUT_BROKER),
     "lint": Target("dev"),

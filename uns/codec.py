@@ -23,6 +23,7 @@ from uns.model.events import (
     Released,
     Reply,
     Tag,
+    command_named,
 )
 from uns.model.observation import Quality, Scalar
 from uns.model.path import RETAINED, Topic, TopicError, level_of, parent, parse_topic, to_dotted
@@ -42,7 +43,7 @@ REASON_LENGTH_MAX: Final = 300
 PROCESSOR_SOURCE: Final = "processor"
 Model = TypeVar("Model", bound=BaseModel)
 _BRIDGE_TYPES: Final = frozenset(model.type_name for model in BRIDGE_EVENTS)
-_ERP_TYPES: Final = frozenset({Released.type_name, Reply.type_name})
+_ALSO_ERP: Final = frozenset({Rejected.type_name, Reply.type_name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +163,10 @@ class Codec:
         if event.type not in _BRIDGE_TYPES:
             return frozenset({PROCESSOR_SOURCE})
         on_line = level_of(event.path) in ("line", "cell")
-        if event.type in _ERP_TYPES or not on_line:
+        if event.type == Released.type_name or not on_line:
             return self._erp
         bridge = frozenset({self._bridge_of[parent(event.path, "line")]})
-        return bridge | self._erp if event.type == Rejected.type_name else bridge
+        return bridge | self._erp if event.type in _ALSO_ERP else bridge
 
 
 def parse_json(payload: bytes) -> Document:
@@ -239,7 +240,7 @@ def _depth(value: Any) -> int:
 
 def _command(topic: Topic, document: Document) -> Command:
     name = "/".join((topic.name, *topic.keys))
-    model = COMMANDS.get(name)
+    model = command_named(name)
     if model is None:
         raise _RefusedError("unknown-command", f"no command {name!r}; known: {', '.join(COMMANDS)}")
     return _validated(model, document)

@@ -32,6 +32,18 @@ _READS: Final[dict[Table, _Read]] = {
     "holding": _Read(3, AsyncModbusTcpClient.read_holding_registers),
     "input": _Read(4, AsyncModbusTcpClient.read_input_registers),
 }
+
+
+class _Write(NamedTuple):
+    function: int
+    tell: Callable[..., Any]
+    values: Callable[[Sequence[int]], Any]
+
+
+# Modbus Application Protocol V1.1b3, 6.5, 6.6 and 6.12.
+_WRITE_COIL: Final = _Write(5, AsyncModbusTcpClient.write_coil, lambda values: bool(values[0]))
+_WRITE_ONE: Final = _Write(6, AsyncModbusTcpClient.write_register, lambda values: values[0])
+_WRITE_MANY: Final = _Write(16, AsyncModbusTcpClient.write_registers, list)
 _EXCEPTION_BIT: Final = 0x80
 _CLOSED: Final = "the device closed the connection"
 
@@ -72,8 +84,7 @@ class Device:
         """The block's registers or bits, or the device's refusal."""
         read = _READS[block.table]
         response = await self._within(self._ask(read, block))
-        if response.function_code & ~_EXCEPTION_BIT != read.function:
-            raise LostError(f"a reply to function {response.function_code}, not {read.function}")
+        self._check(response, read.function)
         if isinstance(response, ExceptionResponse):
             return Refusal(response.exception_code)
         values = response.bits if block.table in BIT_TABLES else response.registers
@@ -81,6 +92,14 @@ class Device:
         if len(values) != block.size + padding:
             raise LostError(f"a reply of {len(values)} values to a request for {block.size}")
         return values[: block.size]
+
+    async def write(self, block: Block, values: Sequence[int]) -> Refusal | None:
+        """Write a block of a coil or of holding registers; the device's refusal, if any."""
+        one = _WRITE_COIL if block.table == "coil" else _WRITE_ONE
+        write = one if block.size == 1 else _WRITE_MANY
+        response = await self._within(self._tell(write, block, values))
+        self._check(response, write.function)
+        return Refusal(response.exception_code) if isinstance(response, ExceptionResponse) else None
 
     def close(self) -> None:
         """Drop the connection."""
@@ -92,6 +111,17 @@ class Device:
             self._client, block.start, count=block.size, device_id=unit
         )
         return response
+
+    async def _tell(self, write: _Write, block: Block, values: Sequence[int]) -> ModbusPDU:
+        response: ModbusPDU = await write.tell(
+            self._client, block.start, write.values(values), device_id=self._settings.unit
+        )
+        return response
+
+    @staticmethod
+    def _check(response: ModbusPDU, function: int) -> None:
+        if response.function_code & ~_EXCEPTION_BIT != function:
+            raise LostError(f"a reply to function {response.function_code}, not {function}")
 
     async def _within(self, asking: Coroutine[Any, Any, T]) -> T:
         """Bound a request in time, and end it when the connection does.

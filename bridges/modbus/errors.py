@@ -2,7 +2,8 @@
 
     ModbusError
     ├── LostError         the network's or the device's: connect again
-    └── UnreadableError   the registers' content: no value of the tag's type, that tag turns bad
+    ├── UnreadableError   the registers' content: no value of the tag's type, that tag turns bad
+    └── UnwritableError   a value that the registers cannot hold, or that the device did not take
 
 An exception reply is no error here: it is an answer, and turns the tags it is about bad.
 """
@@ -18,3 +19,7 @@ class LostError(ModbusError):
 
 class UnreadableError(ModbusError):
     """Registers that hold no value of the type namespace.yaml gives them."""
+
+
+class UnwritableError(ModbusError):
+    """A set-point that does not fit its registers or is not there afterwards."""

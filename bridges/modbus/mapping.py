@@ -6,7 +6,7 @@ replies. Knows no socket, no clock and no Modbus library.
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from math import floor, isfinite
+from math import floor, isclose, isfinite
 from typing import Final, NamedTuple
 
 from bridges.modbus.config import (
@@ -17,7 +17,7 @@ from bridges.modbus.config import (
     Table,
     WordOrder,
 )
-from bridges.modbus.errors import UnreadableError
+from bridges.modbus.errors import UnreadableError, UnwritableError
 from uns.model.observation import Reading, Scalar
 from uns.model.plant import Place
 
@@ -46,6 +46,10 @@ _FORMATS: Final[dict[DataType, str]] = {
     "float32": ">f",
     "float64": ">d",
 }
+
+WRITABLE_TABLES: Final = frozenset({"coil", "holding"})
+_FLOATS: Final = frozenset({"float32", "float64"})
+_PRECISION: Final[dict[DataType, float]] = {"float32": 1e-6}
 
 
 class Point(NamedTuple):
@@ -183,6 +187,66 @@ def decode(source: ModbusSource, raw: Sequence[int], word_order: WordOrder) -> S
     return _scaled(number, source)
 
 
+def encode(source: ModbusSource, value: Scalar, word_order: WordOrder) -> list[int]:
+    """The registers (or the bit) that `decode` reads as the value; UnwritableError if none do.
+
+    Nothing is rounded: a value between two steps of the scale is refused, with the nearest one.
+    """
+    if source.table not in WRITABLE_TABLES:
+        raise UnwritableError(f"the table '{source.table}' of a device can only be read")
+    words = _words(source, value)
+    raw = words if word_order == "big" or source.type == "string" else words[::-1]
+    nearest = decode(source, raw, word_order)
+    if not _agree(source, nearest, value):
+        raise UnwritableError(f"{value!r} does not fit a {source.type}; the nearest is {nearest!r}")
+    return raw
+
+
+def _words(source: ModbusSource, value: Scalar) -> list[int]:
+    """The registers of a value, the high word first."""
+    match value:
+        case bool() if source.type == "bool":
+            return [int(value)]
+        case str() if source.type == "string":
+            encoded = value.encode().ljust(2 * source.width, b"\0")
+        case int() | float() if source.type in _FORMATS and not isinstance(value, bool):
+            encoded = _packed(source, value)
+        case _:
+            raise UnwritableError(f"{value!r} is no {source.type}")
+    if len(encoded) > 2 * source.width:
+        raise UnwritableError(f"{value!r} is longer than {source.length} bytes")
+    return list(struct.unpack(f">{source.width}H", encoded))
+
+
+def _packed(source: ModbusSource, value: float) -> bytes:
+    raw = (value - source.offset) / source.scale if _is_scaled(source) else value
+    try:
+        return struct.pack(_FORMATS[source.type], raw if source.type in _FLOATS else round(raw))
+    except (struct.error, OverflowError):
+        raise UnwritableError(f"{value!r} is beyond the range of a {source.type}") from None
+
+
+def _agree(source: ModbusSource, one: Scalar, other: Scalar) -> bool:
+    if isinstance(one, str | bool) or isinstance(other, str | bool) or None in (one, other):
+        return one == other
+    return isclose(one or 0, other or 0, rel_tol=_PRECISION.get(source.type, 1e-12))
+
+
+def written_back(
+    point: Point, wanted: Sequence[int], shown: Sequence[int], word_order: WordOrder
+) -> Scalar:
+    """The value a device holds after a write; UnwritableError when it is not the wanted one."""
+    value = decode(point.source, shown, word_order)
+    if value != decode(point.source, wanted, word_order):
+        raise UnwritableError(f"the device took it, but shows {value!r} afterwards")
+    return value
+
+
+def block_of(point: Point) -> Block:
+    """The request that reads one value."""
+    return _block((point,))
+
+
 def _text(encoded: bytes) -> str:
     """Up to the first NUL, without blanks around: behind a NUL stands what was there before."""
     try:
@@ -195,11 +259,15 @@ def _text(encoded: bytes) -> str:
 
 
 def _scaled(number: float, source: ModbusSource) -> float:
-    if (source.scale, source.offset) != (1.0, 0.0):
+    if _is_scaled(source):
         number = float(f"{number * source.scale + source.offset:.12g}")
     if not isfinite(number):
         raise UnreadableError(f"the {source.type} is {number}, no number")
     return number
+
+
+def _is_scaled(source: ModbusSource) -> bool:
+    return (source.scale, source.offset) != (1.0, 0.0)
 
 
 def _shortest(value: float) -> float:

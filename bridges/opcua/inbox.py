@@ -63,6 +63,10 @@ class Inbox:
         self._loss = self._loss or reason
         self._ready.set()
 
+    def nudge(self) -> None:
+        """Let the taker look up now, with or without news."""
+        self._ready.set()
+
     async def take(self, until_s: float) -> list[ua.MonitoredItemNotification]:
         """Everything that waits; nothing if nothing came until then (the loop's time).
 

@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from bridges.opcua.config import OpcUaSource
+from bridges.opcua.errors import UnwritableError
 from uns.model.observation import Quality, Reading, Scalar
 from uns.model.plant import Place
 
@@ -109,11 +110,61 @@ def _text(value: Any) -> Scalar:
     return value or ""
 
 
-_INTEGERS: Final = ("SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64")
+_INTEGER_RANGES: Final[dict[str, tuple[int, int]]] = {
+    "SByte": (-(2**7), 2**7 - 1),
+    "Byte": (0, 2**8 - 1),
+    "Int16": (-(2**15), 2**15 - 1),
+    "UInt16": (0, 2**16 - 1),
+    "Int32": (-(2**31), 2**31 - 1),
+    "UInt32": (0, 2**32 - 1),
+    "Int64": (-(2**63), 2**63 - 1),
+    "UInt64": (0, 2**64 - 1),
+}
+FLOAT_MAX: Final = 3.4028234663852886e38
+_FLOATS: Final = frozenset({"Float", "Double"})
 _TYPES: Final[dict[str, Callable[[Any], Scalar]]] = {
     "Boolean": _number,
-    **dict.fromkeys(_INTEGERS, _number),
+    **dict.fromkeys(_INTEGER_RANGES, _number),
     "Float": _single,
     "Double": _number,
     "String": _text,
 }
+
+
+def writable_value(value: Scalar, type_name: str | None) -> Scalar:
+    """A value as a node of a built-in type takes it (part 6, 5.1.2); UnwritableError if it cannot.
+
+    71.0 is a 71 for an integer node; nothing is rounded or cut.
+    """
+    if type_name in _INTEGER_RANGES:
+        return _integer(value, type_name)
+    if type_name not in _TYPES:
+        raise UnwritableError(f"a node of type {type_name} is not written by this bridge")
+    if type_name in _FLOATS:
+        return _floating(value, type_name)
+    if not isinstance(value, bool if type_name == "Boolean" else str):
+        raise UnwritableError(f"{value!r} is no {type_name}")
+    return value
+
+
+def same_value(one: Scalar, other: Scalar, type_name: str | None) -> bool:
+    """Whether two values are the same one to a node of a type."""
+    read = _TYPES.get(type_name or "")
+    return read is not None and read(one) == read(other)
+
+
+def _integer(value: Scalar, type_name: str) -> int:
+    low, high = _INTEGER_RANGES[type_name]
+    if isinstance(value, bool | str) or value is None or value != int(value):
+        raise UnwritableError(f"{value!r} is no {type_name}")
+    if not low <= value <= high:
+        raise UnwritableError(f"{value!r} is outside {low} to {high}, the range of {type_name}")
+    return int(value)
+
+
+def _floating(value: Scalar, type_name: str) -> float:
+    if isinstance(value, bool | str) or value is None:
+        raise UnwritableError(f"{value!r} is no {type_name}")
+    if type_name == "Float" and abs(value) > FLOAT_MAX:
+        raise UnwritableError(f"{value!r} is beyond the range of Float")
+    return float(value)

@@ -16,9 +16,10 @@ from asyncua.client.client import Client
 from asyncua.ua.attribute_ids import AttributeIds
 
 from bridges.opcua.config import OpcUaSettings
-from bridges.opcua.errors import LostError, OpcUaError, RefusedError
+from bridges.opcua.errors import LostError, OpcUaError, RefusedError, UnwritableError
 from bridges.opcua.inbox import Inbox
-from bridges.opcua.mapping import Sample
+from bridges.opcua.mapping import Sample, same_value, writable_value
+from uns.model.observation import Scalar
 
 MESSAGE_BYTES_MAX: Final = 16_000_000
 CHUNKS_MAX: Final = 256
@@ -27,6 +28,8 @@ OPEN_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 1.0
 PROBE_PERIOD_S_MIN: Final = 0.5
 CLAIM_PERIOD_S: Final = 10.0
+READ_BACKS_MAX: Final = 5
+READ_BACK_PERIOD_S: Final = 0.1
 SESSION_TIMEOUT_MS: Final = 60_000
 """A session left behind by a crash holds one of the server's few places no longer than this."""
 KEEP_ALIVES_IN_SILENCE: Final = 3
@@ -98,6 +101,19 @@ class Session:
         known = range(len(self._nodes))
         return [(int(i.ClientHandle), _sample(i.Value)) for i in items if i.ClientHandle in known]
 
+    async def write(self, handle: int, value: Scalar) -> Sample:
+        """Write a node's value and read it back; a PLC may take a few of its cycles to show it.
+
+        UnwritableError when the value does not fit, the server refuses it, or it is not there
+        afterwards. LostError when the server does not answer; `take` finds out by itself.
+        """
+        with _losing():
+            return await _within(OPEN_TIMEOUT_S, self._write(self._node_id(handle), value))
+
+    def nudge(self) -> None:
+        """Let `take` return now."""
+        self._inbox.nudge()
+
     async def close(self, *, politely: bool) -> None:
         """End the session in short time, or at once; the socket is gone in any case."""
         protocol = self._client.uaclient.protocol
@@ -149,10 +165,34 @@ class Session:
         now_s = asyncio.get_running_loop().time()
         self._claim_due_s = now_s + CLAIM_PERIOD_S if refused else float("inf")
 
+    async def _write(self, node: ua.NodeId, value: Scalar) -> Sample:
+        type_name = (await self._read(node)).type_name
+        if type_name is None:
+            raise UnwritableError("the node has no value, so its type is not known")
+        wanted = writable_value(value, type_name)
+        data = ua.DataValue(ua.Variant(wanted, ua.VariantType[type_name]), StatusCode=None)
+        (status,) = await self._client.uaclient.write_attributes([node], [data])
+        if not status.is_good():
+            raise UnwritableError(f"the server refused it: {status.doc} ({status.name})")
+        for _ in range(READ_BACKS_MAX):
+            sample = await self._read(node)
+            if same_value(sample.value, wanted, type_name):
+                return sample
+            await asyncio.sleep(READ_BACK_PERIOD_S)
+        raise UnwritableError(f"the server took it, but shows {sample.value!r} afterwards")
+
+    async def _read(self, node: ua.NodeId) -> Sample:
+        (data,) = await self._client.uaclient.read_attributes([node], AttributeIds.Value)
+        return _sample(data)
+
+    def _node_id(self, handle: int) -> ua.NodeId:
+        return ua.NodeId.from_string(f"ns={self._namespace};{self._nodes[handle]}")
+
     def _request(self, handle: int) -> ua.MonitoredItemCreateRequest:
-        node = ua.NodeId.from_string(f"ns={self._namespace};{self._nodes[handle]}")
         return ua.MonitoredItemCreateRequest(
-            ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value),
+            ItemToMonitor=ua.ReadValueId(
+                NodeId=self._node_id(handle), AttributeId=AttributeIds.Value
+            ),
             MonitoringMode=ua.MonitoringMode.Reporting,
             RequestedParameters=ua.MonitoringParameters(
                 ClientHandle=handle,

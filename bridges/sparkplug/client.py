@@ -1,56 +1,69 @@
-"""The Sparkplug bridge: a host application on the hub's broker that follows one edge node.
+"""The Sparkplug bridge: a host application that follows the edge nodes its tags are read from.
 
-Owns the host's MQTT sessions: each says online with the timestamp of its own will. Does not know
-births, aliases or order (uns.sparkplug.host) or what a metric means (mapping.py). One message of
-the edge node is one batch, so that what it changed together is seen together, and in order.
+Owns what this host believes from its start to its end, over all its connections. Does not know
+births, aliases or order (uns.sparkplug.host), what a metric means (mapping.py) or MQTT sessions
+(connection.py). One message of an edge node is one batch, so that what it changed together is
+seen together, and in order.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from pathlib import Path
 from typing import Final
 
+from bridges.sparkplug.births import BirthFolder
 from bridges.sparkplug.config import SparkplugSettings
-from bridges.sparkplug.mapping import Directory, all_down, directory_of, observations, unmapped
-from uns.model.observation import Observation
+from bridges.sparkplug.connection import Connection, broker_of
+from bridges.sparkplug.directory import Directory, Endpoint, NodeKey, directory_of
+from bridges.sparkplug.mapping import down, endpoint_of, observations, unmapped
+from bridges.sparkplug.writes import Writes, refused
+from uns.model.observation import Observation, SetPoint, Written
 from uns.model.plant import Place
-from uns.mqtt.client import MqttClient
-from uns.mqtt.errors import MqttError
-from uns.mqtt.message import Address, Message, Session, Will
-from uns.sparkplug import state
-from uns.sparkplug.host import HostLimits, HostSession, rebirth_command
-from uns.sparkplug.outputs import HostOutput, Ignored, Online, Publish, RebirthRequest
-from uns.sparkplug.topic import NAMESPACE, state_topic
+from uns.mqtt.message import Address, Message
+from uns.sparkplug.host import HostLimits, HostSession, rebirth_command, spread
+from uns.sparkplug.node import Phase
+from uns.sparkplug.outputs import (
+    DropBirths,
+    HostOutput,
+    Ignored,
+    KeepBirth,
+    Online,
+    RebirthRequest,
+)
+from uns.sparkplug.topic import Topic, certified, parse
 
 log = logging.getLogger(__name__)
 
-TICK_S: Final = 0.1
 PATIENCE_S: Final = 2.0
-GOODBYE_TIMEOUT_S: Final = 1.0
-KEEPALIVE_S: Final = 5
 
 
-async def observe(
+async def observe(  # noqa: PLR0913, PLR0917 - what every bridge that writes is given
     settings: SparkplugSettings,
     places: Mapping[str, Place],
     clock: Callable[[], int],
     address: Address,
+    set_points: asyncio.Queue[SetPoint],
+    births: Path,
 ) -> AsyncGenerator[list[Observation], None]:
-    """Batches of observations, for ever: one a message of the edge node.
+    """Batches of observations, for ever: one a message of an edge node.
 
-    A link is up from the birth of its device on; the batch has a reading of every tag.
-    clock: plant time in ms. address: the hub's broker.
+    A link is up from the birth of its device on, or from its first DATA after a restart; the
+    batch has a reading of every tag.
+    clock: plant time in ms. address: the hub's own broker. set_points: what is to be written.
+    births: the folder of the kept births; it is made when there is one to keep.
     """
-    host = Host(settings, directory_of(settings, places), clock)
+    host = Host(settings, directory_of(settings, places), clock, BirthFolder(births))
     while True:
-        connection = Connection(settings, address, clock)
+        connection = Connection(settings, broker_of(settings, address), clock)
+        host.begin()
         async with connection.opened():
             while not connection.lost.is_set():
                 for message in await connection.received():
-                    await connection.contradict(message)
                     if told := await host.take(message, connection):
                         yield told
+                if told := await host.write(set_points, connection):
+                    yield told
                 if told := await host.tick(connection):
                     yield told
         if told := host.disconnected():
@@ -58,165 +71,179 @@ async def observe(
 
 
 class Host:
-    """What this host believes of the edge node, and what it has said of it."""
+    """What this host believes of its edge nodes, and what it has said of them."""
 
     def __init__(
-        self, settings: SparkplugSettings, directory: Directory, clock: Callable[[], int]
+        self,
+        settings: SparkplugSettings,
+        directory: Directory,
+        clock: Callable[[], int],
+        births: BirthFolder,
     ) -> None:
+        self._settings = settings
         self._clock = clock
         self._directory = directory
-        self._session = HostSession(
-            HostLimits(
-                reorder_timeout_ms=settings.reorder_timeout_ms,
-                rebirth_interval_ms=settings.rebirth_interval_ms,
-            )
-        )
-        self._impatient_at_s: float | None = asyncio.get_running_loop().time() + PATIENCE_S
+        self._births = births
+        self._session = _session(settings)
+        self._writes = Writes(directory, settings.write_timeout_ms)
+        self._greetings = Greetings(settings, directory)
+        self._silent: dict[Endpoint, None] = dict.fromkeys(directory.by_endpoint)
+        self._impatient_at_s = _loop_s() + PATIENCE_S
         self._ignored = ""
-        self._unmapped: dict[str | None, list[str]] = {}
+        self._unmapped: dict[Endpoint, list[str]] = {}
+        if settings.restart == "catalogue":
+            self._recall()
 
-    async def take(self, message: Message, connection: "Connection") -> list[Observation]:
-        """What a message says."""
+    def begin(self) -> None:
+        """Before each connect: forget what may not be believed, and plan whom to ask."""
+        if self._settings.restart == "rebirth":
+            self._session = _session(self._settings)
+        self._greetings = Greetings(self._settings, self._directory)
+
+    async def take(self, message: Message, connection: Connection) -> list[Observation]:
+        """What a message says; edge nodes that no tag is read from are none of our business."""
+        await connection.contradict(message)
+        where = parse(certified(message.topic) or message.topic)
+        if isinstance(where, Topic) and not self._directory.follows(where.group, where.edge_node):
+            return []
+        if message.retain and self._settings.restart == "rebirth":
+            return []
         now_ms = self._clock()
         outputs = self._session.receive(
             message.topic, message.payload, now_ms, retained=message.retain
         )
         return await self._told(outputs, connection, now_ms)
 
-    async def tick(self, connection: "Connection") -> list[Observation]:
-        """What the passing of time says: a gap stayed open, a birth never came."""
+    async def write(
+        self, set_points: asyncio.Queue[SetPoint], connection: Connection
+    ) -> list[Observation]:
+        """Send the commands for what is to be written; what cannot be sent is told."""
+        told = list[Observation]()
+        while not set_points.empty():
+            if written := await self._write(set_points.get_nowait(), connection):
+                told.append(written)
+        return told
+
+    async def tick(self, connection: Connection) -> list[Observation]:
+        """What the passing of time says: a gap stayed open, an answer or a birth never came."""
         now_ms = self._clock()
         wake_ms = self._session.wake_at_ms
         outputs = self._session.tick(now_ms) if wake_ms is not None and wake_ms <= now_ms else []
         told = await self._told(outputs, connection, now_ms)
-        return told + self._missed(connection, now_ms)
+        if connection.is_up:
+            for group, edge_node in self._greetings.due(self._session):
+                await connection.send(rebirth_command(group, edge_node, now_ms))
+        return [*told, *self._writes.expired(now_ms), *self._missed(connection, now_ms)]
 
     def disconnected(self) -> list[Observation]:
         """What the loss of the broker says."""
         now_ms = self._clock()
-        return observations(self._session.disconnected(now_ms), self._directory, now_ms)
+        outputs = self._session.disconnected(now_ms)
+        return [
+            *observations(outputs, self._directory, now_ms),
+            *self._writes.answers(outputs),
+        ]
 
-    def _missed(self, connection: "Connection", now_ms: int) -> list[Observation]:
-        """Say once that nothing was heard since the start."""
-        now_s = asyncio.get_running_loop().time()
-        if self._impatient_at_s is None or now_s < self._impatient_at_s:
+    async def _write(self, asked: SetPoint, connection: Connection) -> Written | None:
+        now_ms = self._clock()
+        if self._settings.passive:
+            return refused(asked, "the bridge is passive: it only listens", now_ms)
+        if not connection.is_up:
+            return refused(asked, f"no session with the broker: {connection.trouble}", now_ms)
+        command = self._writes.command(asked, now_ms)
+        if isinstance(command, Written):
+            return command
+        await connection.send(command)
+        return None
+
+    def _recall(self) -> None:
+        for birth in self._births.load():
+            where = parse(birth.topic)
+            if not isinstance(where, Topic):
+                continue
+            if self._directory.follows(where.group, where.edge_node):
+                self._session.receive(*birth, self._clock(), retained=True)
+            else:
+                self._births.drop(DropBirths(where.group, where.edge_node, None))
+
+    def _missed(self, connection: Connection, now_ms: int) -> list[Observation]:
+        """Say once of whom nothing was heard since the start."""
+        if not self._silent or _loop_s() < self._impatient_at_s:
             return []
-        self._impatient_at_s = None
-        reason = "no birth of the edge node" if connection.is_up else connection.trouble
-        log.warning("%s: %s", self._directory.node, reason)
-        return all_down(self._directory, reason, now_ms)
+        told = list[Observation]()
+        for endpoint in self._silent:
+            reason = self._silence(endpoint) if connection.is_up else connection.trouble
+            log.warning("%s: %s", endpoint, reason)
+            told += down(self._directory, endpoint, reason, now_ms)
+        self._silent = {}
+        return told
+
+    def _silence(self, endpoint: Endpoint) -> str:
+        node = self._session.nodes.get(endpoint[:2])
+        is_kept = node is not None and endpoint.device in node.kept
+        return "nothing heard since the start" if is_kept else "no birth of the edge node"
 
     async def _told(
-        self, outputs: list[HostOutput], connection: "Connection", now_ms: int
+        self, outputs: list[HostOutput], connection: Connection, now_ms: int
     ) -> list[Observation]:
         for output in outputs:
             match output:
                 case RebirthRequest():
-                    await connection.ask_for_births()
+                    ask = rebirth_command(output.group, output.edge_node, now_ms)
+                    await connection.send(ask)
+                case KeepBirth():
+                    self._births.keep(output)
+                case DropBirths():
+                    self._births.drop(output)
                 case Online():
-                    self._impatient_at_s = None
+                    self._silent.pop(endpoint_of(output), None)
                     self._log_unmapped(output)
                 case Ignored(reason, topic) if reason != self._ignored:
                     self._ignored = reason
                     log.info("%s ignored: %s", topic, reason)
-        return observations(outputs, self._directory, now_ms)
+        told = observations(outputs, self._directory, now_ms)
+        return [*told, *self._writes.answers(outputs)]
 
     def _log_unmapped(self, online: Online) -> None:
-        names = unmapped(online, self._directory)
-        if names != self._unmapped.get(online.device, []):
-            endpoint = self._directory.endpoint(online.device)
+        endpoint, names = endpoint_of(online), unmapped(online, self._directory)
+        if names != self._unmapped.get(endpoint, []):
             log.info("%s: no tag shows %s", endpoint, ", ".join(names) or "nothing more")
-        self._unmapped[online.device] = names
+        self._unmapped[endpoint] = names
 
 
-class Connection:
-    """One MQTT session of the host, from its connect to its loss (`lost`)."""
+class Greetings:
+    """Whom to ask for births after a connect: nodes of which none is known, each at its moment."""
 
-    def __init__(
-        self, settings: SparkplugSettings, address: Address, clock: Callable[[], int]
-    ) -> None:
-        self.lost = asyncio.Event()
-        self.is_up = False
-        self._settings = settings
-        self._clock = clock
-        self._at_ms = clock()
-        will = state.offline(settings.host_id, self._at_ms)
-        self._client = MqttClient(
-            address,
-            f"host-{settings.host_id}-{settings.edge_node}",
-            clean_session=True,
-            will=Will(will.topic, will.payload, qos=1, retain=will.retain),
-            keepalive_s=KEEPALIVE_S,
-            on_connect=self._serve,
-        )
+    def __init__(self, settings: SparkplugSettings, directory: Directory) -> None:
+        jitter_s = settings.start_jitter_ms / 1000
+        self._delay_s = {node: spread(*node) * jitter_s for node in directory.nodes}
+        self._since_s: float | None = None
 
-    @property
-    def trouble(self) -> str:
-        """Why there is no session."""
-        return self._client.refusal or "no broker"
+    def due(self, session: HostSession) -> list[NodeKey]:
+        """The nodes to ask now; the time runs from the first call."""
+        now_s = _loop_s()
+        if self._since_s is None:
+            self._since_s = now_s
+        due = [node for node, delay in self._delay_s.items() if self._since_s + delay <= now_s]
+        for node in due:
+            del self._delay_s[node]
+        return [node for node in due if not _is_known(session, node)]
 
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
-        """Connect in the background; at the end say goodbye, if there is anybody to say it to."""
-        async with self._client:
-            try:
-                yield
-            finally:
-                if self.is_up:
-                    await self._say_goodbye()
 
-    async def received(self) -> list[Message]:
-        """The next messages, or none after a tick."""
-        batch = await self._client.receive(timeout_s=TICK_S)
-        self._client.ack(batch)
-        return batch
+def _is_known(session: HostSession, key: NodeKey) -> bool:
+    """Whether the session has the births of a node, or asks for them itself."""
+    node = session.nodes.get(key)
+    return node is not None and (node.phase is not Phase.OFFLINE or bool(node.kept))
 
-    async def ask_for_births(self) -> None:
-        """Send the edge node a rebirth request, if there is a session to send it in."""
-        if self.is_up:
-            group, edge_node = self._settings.group, self._settings.edge_node
-            await self._send(rebirth_command(group, edge_node, self._clock()))
 
-    async def contradict(self, message: Message) -> None:
-        """Say online again, if somebody said that we are not."""
-        host_id = self._settings.host_id
-        said = state.answer(host_id, message.topic, message.payload, self._at_ms)
-        if said and not message.retain and self.is_up:
-            await self._send(said)
+def _session(settings: SparkplugSettings) -> HostSession:
+    limits = HostLimits(
+        reorder_timeout_ms=settings.reorder_timeout_ms,
+        rebirth_interval_ms=settings.rebirth_interval_ms,
+        start_jitter_ms_max=settings.start_jitter_ms,
+    )
+    return HostSession(limits, passive=settings.passive)
 
-    async def _serve(self, _session: Session) -> None:
-        """Subscribe, say online, ask for births; cancelled when the connection is lost.
 
-        A client that has connected again by itself came with a will of the past: it stays silent
-        for the moment until it is replaced.
-        """
-        if self.lost.is_set():
-            return
-        try:
-            await self._client.subscribe(self._filters())
-            await self._send(state.online(self._settings.host_id, self._at_ms))
-            self.is_up = True
-            await self.ask_for_births()
-            await asyncio.Event().wait()
-        finally:
-            self.is_up = False
-            self.lost.set()
-
-    def _filters(self) -> list[str]:
-        group, edge_node = self._settings.group, self._settings.edge_node
-        return [
-            state_topic(self._settings.host_id),
-            f"{NAMESPACE}/{group}/+/{edge_node}",
-            f"{NAMESPACE}/{group}/+/{edge_node}/+",
-        ]
-
-    async def _say_goodbye(self) -> None:
-        with suppress(TimeoutError, MqttError):
-            async with asyncio.timeout(GOODBYE_TIMEOUT_S):
-                await self._send(state.offline(self._settings.host_id, self._clock()))
-                await self._client.drain()
-
-    async def _send(self, message: Publish) -> None:
-        await self._client.send(
-            message.topic, message.payload, qos=1 if message.qos else 0, retain=message.retain
-        )
+def _loop_s() -> float:
+    return asyncio.get_running_loop().time()

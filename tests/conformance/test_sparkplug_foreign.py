@@ -1,17 +1,24 @@
-"""Payloads against the npm package sparkplug-payload, both ways.
+"""Payloads against the npm package sparkplug-payload, both ways; our host and sparkplug-client.
 
-The package knows no arrays, so they are not here: the examples of the specification stand in.
+The packages know no arrays, so they are not here: the examples of the specification stand in.
 """
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridges.sparkplug.profile import Version
+from bridges.sparkplug.profile_host import HostOptions, HostProfile
+from tests.brokers import RunningBroker, bounded, until
 from uns.sparkplug.datatype import DataType
 from uns.sparkplug.edge import EdgeNode
 from uns.sparkplug.host import HostSession
@@ -30,6 +37,7 @@ from uns.sparkplug.values import (
 pytestmark = pytest.mark.node
 
 PEER = Path(__file__).with_name("sparkplug_peer.cjs")
+EDGE_PEER = Path(__file__).with_name("sparkplug_edge_peer.cjs")
 MODULES = Path(__file__).parents[1] / "node" / "node_modules"
 AT_MS = 1_765_432_100_123
 REPLY_S_MAX = 30
@@ -260,3 +268,73 @@ def test_our_births_are_read_by_them(node: str) -> None:
         ("Node Control/Rebirth", "Boolean", False),
         ("m", "Int8", -1),
     ]
+
+
+# --- their edge node over a broker
+
+
+@asynccontextmanager
+async def foreign_edge(
+    node: str, broker: RunningBroker
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    where = broker.address()
+    url = f"mqtt://{where.host}:{where.port}"
+    process = await asyncio.create_subprocess_exec(
+        *(node, str(EDGE_PEER), url, where.username or "", where.password or "", "g", "e", "d"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "NODE_PATH": str(MODULES)},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def told_by(process: asyncio.subprocess.Process) -> Any:
+    assert process.stdout
+    return json.loads(await process.stdout.readline())
+
+
+def order(process: asyncio.subprocess.Process, line: str) -> None:
+    assert process.stdin
+    process.stdin.write(f"{line}\n".encode())
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+@bounded
+async def test_our_host_follows_their_edge_node(
+    node: str, mosquitto: RunningBroker, version: Version
+) -> None:
+    told: list[str] = []
+
+    def say(what: str, **details: Any) -> None:
+        told.append(" ".join([what, *(str(each) for each in details.values())]))
+
+    options = HostOptions("h", [mosquitto.address()], version)
+    host = HostProfile(options, lambda: time.time_ns() // 1_000_000, say)
+    try:
+        await host.order("on")
+        await until(lambda: any(line.startswith("online") for line in told))
+        async with foreign_edge(node, mosquitto) as edge:
+            await until(lambda: "value g/e/d level -3" in told)
+            order(edge, "level -4")
+            await until(lambda: "value g/e/d level -4" in told)
+            await host.order("rebirth g/e")
+            assert await told_by(edge) == {"ncmd": ["Node Control/Rebirth"]}
+            await until(lambda: told.count("born g/e/d") == 2)
+            await host.order("write g/e/d -5 level")
+            assert await told_by(edge) == {"dcmd": [7, -5]}
+            await until(lambda: "value g/e/d level -5" in told)
+            edge.kill()
+            await until(lambda: any("stale g/e/d" in line and "died" in line for line in told))
+        told.clear()
+        async with foreign_edge(node, mosquitto) as edge:
+            await until(lambda: "value g/e/d level -3" in told)
+            order(edge, "stop")
+            await until(lambda: any("stale g/e/d" in line and "died" in line for line in told))
+        assert not [line for line in told if line.startswith(("rejected", "rebirth asked"))]
+    finally:
+        await host.close()

@@ -91,7 +91,7 @@ def bridge(
     given = {"poll_ms": 20, "timeout_ms": 5_000, **settings}
     clock = count(1).__next__
     parsed = ModbusSettings.model_validate({"host": "127.0.0.1", "port": port, **given})
-    return observe(parsed, places(tags or TAGS), clock)
+    return observe(parsed, places(tags or TAGS), clock, asyncio.Queue())
 
 
 async def soon(stream: AsyncIterator[Batch]) -> Batch:

@@ -125,7 +125,7 @@ def places(nodes: Iterable[str]) -> dict[str, Place]:
 def bridge(url: str, *nodes: str, **settings: Any) -> AsyncGenerator[Batch, None]:
     given = {"namespace_uri": URI, "insecure": True, "publishing_interval_ms": 50, **settings}
     parsed = OpcUaSettings.model_validate({"url": url, "sampling_interval_ms": 10, **given})
-    return observe(parsed, places(nodes), lambda: NOW_MS)
+    return observe(parsed, places(nodes), lambda: NOW_MS, asyncio.Queue())
 
 
 async def soon(stream: AsyncIterator[Batch]) -> Batch:

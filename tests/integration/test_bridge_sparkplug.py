@@ -11,16 +11,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bridges.sparkplug.client import observe
 from bridges.sparkplug.config import SparkplugSettings
 from tests.brokers import RunningBroker, bounded, collect, unique
 from tests.simulated import example_plant
-from uns.model.observation import BadInput, Link, Observation, Reading
+from uns.model.observation import BadInput, Link, Observation, Reading, SetPoint, Written
 from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Address, Message, Will
 from uns.sparkplug.datatype import DataType
 from uns.sparkplug.edge import Change, Command, EdgeNode
+from uns.sparkplug.errors import DecodeError
 from uns.sparkplug.outputs import Publish
+from uns.sparkplug.payload import decode
 from uns.sparkplug.values import QUALITY_BAD, Metric
 
 PLACES = example_plant().served_by("packing-edge")
@@ -29,10 +33,16 @@ TAGS = PLACES[CELL].cell.tags
 GROUP, EDGE, DEVICE = "acme", "packing", "pack"
 ENDPOINT = "acme/packing/pack"
 SETTINGS = SparkplugSettings(
-    group=GROUP, edge_node=EDGE, rebirth_interval_ms=300, reorder_timeout_ms=200
+    group=GROUP,
+    edge_node=EDGE,
+    rebirth_interval_ms=300,
+    reorder_timeout_ms=200,
+    start_jitter_ms=50,
+    write_timeout_ms=500,
 )
 STATE = "spBv1.0/STATE/uns-hub"
 ROOT = Path(__file__).parents[2]
+NOWHERE = Path(os.devnull) / "births"  # a folder that cannot be made: nothing is kept
 TEXTS = ("order", "item", "lot_in", "lot_out")
 
 
@@ -43,8 +53,11 @@ def wall_ms() -> int:
 class Bridge:
     """The bridge under test; what it has told, batch by batch."""
 
-    def __init__(self, address: Address) -> None:
-        self._told = observe(SETTINGS, PLACES, wall_ms, address)
+    def __init__(
+        self, address: Address, births: Path, settings: SparkplugSettings = SETTINGS
+    ) -> None:
+        self.set_points: asyncio.Queue[SetPoint] = asyncio.Queue()
+        self._told = observe(settings, PLACES, wall_ms, address, self.set_points, births)
         self.batches: list[list[Observation]] = []
 
     async def next(self) -> list[Observation]:
@@ -75,8 +88,10 @@ class Bridge:
 
 
 @asynccontextmanager
-async def bridge(address: Address) -> AsyncIterator[Bridge]:
-    one = Bridge(address)
+async def bridge(
+    address: Address, births: Path = NOWHERE, settings: SparkplugSettings = SETTINGS
+) -> AsyncIterator[Bridge]:
+    one = Bridge(address, births, settings)
     try:
         yield one
     finally:
@@ -217,7 +232,10 @@ async def test_a_broker_that_restarts_takes_the_link_down_and_all_comes_again(
         mosquitto.restart()
         lost = await told.link(up=False)
         assert lost.reason == "the host lost the broker"
-        await introduce(node, told)
+        up = asyncio.create_task(told.link(up=True))
+        while not up.done():  # what is born before the bridge has subscribed again goes unheard
+            await node.births()
+            await asyncio.wait({up}, timeout=0.2)
         shown = {o.tag for o in told.batches[-1] if isinstance(o, Reading)}
         assert shown == set(TAGS)
 
@@ -266,6 +284,8 @@ async def test_without_a_broker_the_link_is_said_to_be_down() -> None:
         (down,) = await told.next()
         assert isinstance(down, Link)
         assert (down.up, down.reason) == (False, "no broker")
+        told.set_points.put_nowait(SetPoint("r1", CELL, "weight", 5))
+        assert await reason_of(told) == "no session with the broker: no broker"
 
 
 # --- STATE
@@ -282,6 +302,11 @@ def said(messages: list[Message]) -> list[bool]:
     return [json.loads(message.payload)["online"] for message in messages]
 
 
+@pytest.mark.tck(
+    "host-topic-phid-birth-payload",
+    "host-topic-phid-death-payload-timestamp-disconnect-clean",
+    "message-flow-hid-sparkplug-state-message-delivered",
+)
 @bounded
 async def test_the_host_says_online_contradicts_and_says_offline(
     mosquitto: RunningBroker,
@@ -301,12 +326,12 @@ async def test_the_host_says_online_contradicts_and_says_offline(
 
 PROGRAM = """
 import asyncio, sys
-from tests.integration.test_bridge_sparkplug import Bridge
+from tests.integration.test_bridge_sparkplug import NOWHERE, Bridge
 from uns.mqtt.message import Address
 
 async def main():
     port, user, password = sys.argv[1:]
-    bridge = Bridge(Address("127.0.0.1", int(port), user, password))
+    bridge = Bridge(Address("127.0.0.1", int(port), user, password), NOWHERE)
     while True:
         await bridge.next()
 
@@ -320,6 +345,11 @@ def as_process(address: Address) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], env=environment)
 
 
+@pytest.mark.tck(
+    "host-topic-phid-birth-payload-timestamp",
+    "host-topic-phid-death-payload",
+    "host-topic-phid-death-required",
+)
 @bounded
 async def test_the_will_of_a_killed_host_has_the_time_of_its_birth(
     mosquitto: RunningBroker,
@@ -335,3 +365,138 @@ async def test_the_will_of_a_killed_host_has_the_time_of_its_birth(
         process.wait()
     assert said([first, last]) == [True, False]
     assert json.loads(last.payload)["timestamp"] == json.loads(first.payload)["timestamp"]
+
+
+# --- births over a restart
+
+
+@bounded
+async def test_after_a_restart_the_first_data_is_read_by_the_kept_births(
+    mosquitto: RunningBroker, tmp_path: Path
+) -> None:
+    births = tmp_path / "births"
+    async with edge(mosquitto) as node:
+        async with bridge(mosquitto.address("bridge-packer"), births) as told:
+            await introduce(node, told)
+        assert len(list(births.iterdir())) == 2
+        async with bridge(mosquitto.address("bridge-packer"), births) as told:
+            silent = await told.link(up=False)
+            assert silent.reason == "nothing heard since the start"
+            await node.data(change("Good", 8))
+            await told.link(up=True)
+        shown = {o.tag: (o.value, o.reason) for o in told.batches[-1] if isinstance(o, Reading)}
+        assert shown.pop("good") == (8, None)
+        assert shown == dict.fromkeys(set(TAGS) - {"good"}, (None, "not heard since the restart"))
+        assert await node.client.receive(timeout_s=0.5) == []
+
+
+@bounded
+async def test_a_bridge_that_wants_births_after_a_restart_believes_nothing_before(
+    mosquitto: RunningBroker, tmp_path: Path
+) -> None:
+    settings = SETTINGS.model_copy(update={"restart": "rebirth"})
+    async with edge(mosquitto) as node:
+        async with bridge(mosquitto.address("bridge-packer"), tmp_path) as told:
+            await introduce(node, told)
+        async with bridge(mosquitto.address("bridge-packer"), tmp_path, settings) as told:
+            up = asyncio.create_task(told.link(up=True))
+            await node.client.receive()
+            await node.data(change("Good", 8))
+            await node.births(order_id="PO-2")
+            await up
+        shown = {o.tag: o.value for o in told.batches[-1] if isinstance(o, Reading)}
+        assert (set(shown), shown["order"]) == (set(TAGS), "PO-2")
+
+
+# --- set-points
+
+
+@pytest.mark.tck(
+    "payloads-dcmd-timestamp",
+    "payloads-dcmd-seq",
+    "topics-dcmd-payload",
+    "topics-dcmd-topic",
+    "operational-behavior-data-commands-dcmd-verb",
+)
+@bounded
+async def test_a_set_point_becomes_a_dcmd_and_is_written_when_data_shows_it(
+    mosquitto: RunningBroker,
+) -> None:
+    async with edge(mosquitto) as node, bridge(mosquitto.address("bridge-packer")) as told:
+        await node.client.subscribe([f"spBv1.0/{GROUP}/DCMD/{EDGE}/+"])
+        await introduce(node, told)
+        told.set_points.put_nowait(SetPoint("r1", CELL, "weight", 12.0))
+        written = asyncio.create_task(told.until(lambda o: isinstance(o, Written)))
+        (message,) = await node.client.receive()
+        payload = decode(message.payload)
+        assert not isinstance(payload, DecodeError)
+        (metric,) = payload.metrics
+        assert (message.qos, message.retain, payload.seq) == (0, False, None)
+        assert payload.timestamp_ms
+        assert (metric.name, metric.alias, metric.value) == ("Weight", None, 12)
+        assert metric.datatype is DataType.UINT32
+        command = node.node.command(message.topic, message.payload)
+        assert isinstance(command, Command)
+        await node.data(Change("Weight", 12, 1, is_historical=True))
+        await node.data(change("Weight", 11))
+        await node.data(Change("Weight", 12, 1_700_000_000_456))
+        assert await written == Written("r1", CELL, "weight", 1_700_000_000_456, 12)
+
+
+@bounded
+async def test_a_set_point_that_nobody_confirms_is_not_written(mosquitto: RunningBroker) -> None:
+    async with edge(mosquitto) as node, bridge(mosquitto.address("bridge-packer")) as told:
+        await introduce(node, told)
+        told.set_points.put_nowait(SetPoint("r1", CELL, "weight", 5))
+        await node.data(change("Weight", 4))
+        assert await reason_of(told) == "not confirmed within 500 ms: 4 was shown"
+        told.set_points.put_nowait(SetPoint("r2", CELL, "weight", 6))
+        deaf = asyncio.create_task(reason_of(told))
+        await asyncio.sleep(0.2)
+        await node.send(node.node.death())
+        assert await deaf == "not confirmed: the edge node died"
+        told.set_points.put_nowait(SetPoint("r3", CELL, "weight", 7))
+        assert await reason_of(told) == f"{ENDPOINT} is not online"
+
+
+async def reason_of(told: Bridge) -> str | None:
+    written = await told.until(lambda o: isinstance(o, Written))
+    assert isinstance(written, Written)
+    return written.reason
+
+
+# --- passive, and a foreign broker
+
+
+@bounded
+async def test_a_passive_bridge_reads_and_says_nothing(mosquitto: RunningBroker) -> None:
+    settings = SETTINGS.model_copy(update={"passive": True})
+    async with state_reader(mosquitto) as reader, edge(mosquitto) as node:
+        await reader.subscribe(["spBv1.0/+/NCMD/+", "spBv1.0/+/DCMD/+/+"])
+        async with bridge(mosquitto.address("bridge-packer"), settings=settings) as told:
+            assert (await told.link(up=False)).reason == "no birth of the edge node"
+            await node.births()
+            await told.link(up=True)
+            await node.client.publish(f"spBv1.0/{GROUP}/NDATA/{EDGE}", b"\xff", qos=0)
+            await told.link(up=False)
+            told.set_points.put_nowait(SetPoint("r1", CELL, "weight", 5))
+            assert await reason_of(told) == "the bridge is passive: it only listens"
+        assert await reader.receive(timeout_s=0.5) == []
+
+
+@pytest.mark.parametrize("version", ["3.1.1", 5])
+@pytest.mark.tck(
+    "principles-persistence-clean-session-311", "principles-persistence-clean-session-50"
+)
+@bounded
+async def test_a_foreign_server_in_either_version_of_mqtt(
+    mosquitto: RunningBroker, version: Any
+) -> None:
+    own = mosquitto.address("bridge-packer")
+    server = f"mqtt://{own.username}:{own.password}@{own.host}:{own.port}"
+    settings = SETTINGS.model_copy(update={"server": server, "mqtt_version": version})
+    nowhere = Address("127.0.0.1", 9)
+    async with edge(mosquitto) as node, bridge(nowhere, settings=settings) as told:
+        await introduce(node, told)
+        await node.data(change("Good", 8))
+        await told.reading("good", 8)

@@ -15,7 +15,7 @@ from bridges.sparkplug.client import observe as observe_sparkplug
 from bridges.sparkplug.config import SparkplugSettings
 from tests.brokers import bounded, running_broker, until
 from tests.integration.test_demo_plant import EDGE, Running, plant_on_free_ports, simulated
-from uns.model.observation import Observation, Reading
+from uns.model.observation import Observation, Reading, SetPoint
 from uns.model.plant import Place, Plant
 from uns.model.signals import Memory, derive
 from uns.mqtt.acl import bridge_user, edge_user
@@ -73,7 +73,7 @@ class Derived:
 
 
 def observers(
-    plant: Plant, address: Address, running: Running
+    plant: Plant, address: Address, running: Running, births: Path
 ) -> list[AsyncIterator[list[Observation]]]:
     def of(name: str) -> tuple[Mapping[str, Any], dict[str, Place]]:
         return plant.bridges[name].settings, plant.served_by(name)
@@ -81,11 +81,17 @@ def observers(
     machining, saws = of("plc-machining")
     assembly, presses = of("plc-assembly")
     packing, packers = of("packing-edge")
+    nothing = asyncio.Queue[SetPoint]()
     return [
-        observe_opcua(OpcUaSettings.model_validate(machining), saws, running.clock),
-        observe_modbus(ModbusSettings.model_validate(assembly), presses, running.clock),
+        observe_opcua(OpcUaSettings.model_validate(machining), saws, running.clock, nothing),
+        observe_modbus(ModbusSettings.model_validate(assembly), presses, running.clock, nothing),
         observe_sparkplug(
-            SparkplugSettings.model_validate(packing), packers, running.clock, address
+            SparkplugSettings.model_validate(packing),
+            packers,
+            running.clock,
+            address,
+            nothing,
+            births,
         ),
     ]
 
@@ -101,7 +107,8 @@ async def test_every_piece_is_counted_for_its_order_item_and_lot(tmp_path: Path)
         )
         address = broker.address(bridge_user("packing-edge"))
         tasks = [
-            asyncio.create_task(derived.follow(one)) for one in observers(plant, address, running)
+            asyncio.create_task(derived.follow(one))
+            for one in observers(plant, address, running, tmp_path / "births")
         ]
         await until(derived.ready)
         running.go.set()

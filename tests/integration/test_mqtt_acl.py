@@ -31,6 +31,8 @@ TOPICS = {
     "state of a line": f"{HOUSING}/_state/oee",
     "state of a site": "acme/berlin/_state/oee",
     "command at a cell": f"{HOUSING}/mill/_cmd/stop/classify",
+    "write at plc's cell": f"{HOUSING}/mill/_cmd/write/good",
+    "write at packer's cell": f"{PACKING}/box/_cmd/write/good",
     "command at a line": f"{HOUSING}/_cmd/order/release",
     "command at a site": "acme/berlin/_cmd/order/release",
     "meta of a cell": f"{HOUSING}/mill/_meta/node",
@@ -100,8 +102,9 @@ WRITES = {
     "operator": COMMANDS,
 }
 READS = {
-    "bridge-plc": {"watermark"},
-    "bridge-packer": {"watermark"} | SPARKPLUG - {"another group", "another host's state"},
+    "bridge-plc": {"watermark", "write at plc's cell"},
+    "bridge-packer": {"watermark", "write at packer's cell"}
+    | SPARKPLUG,
     "bridge-erp": {"watermark", "command at a site"},
     "edge-packing": EDGE_HEARS | {"host state", "another host's state"},
     "processor": EVENTS

@@ -1,18 +1,24 @@
 """Every value that a data type can hold survives; nothing that arrives raises."""
 
 import math
+import resource
+import zlib
+from collections.abc import Collection
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from uns.sparkplug.datatype import PLAIN_READERS, DataType
+from uns.sparkplug.catalogue import Place, declare, values_of_data
+from uns.sparkplug.datatype import PLAIN_READERS, QUICK_FIELDS, DataType
 from uns.sparkplug.edge import EdgeNode
 from uns.sparkplug.errors import DecodeError, TopicError
 from uns.sparkplug.host import HostSession
-from uns.sparkplug.payload import decode, encode
-from uns.sparkplug.schema import new_payload
+from uns.sparkplug.outputs import MetricValue
+from uns.sparkplug.payload import METRICS_MAX, NESTING_MAX, PAYLOAD_BYTES_MAX, decode, encode
+from uns.sparkplug.schema import Wire, new_payload, parse_payload
 from uns.sparkplug.topic import MessageType, StateTopic, Topic, parse
 from uns.sparkplug.values import (
     DataSet,
@@ -23,6 +29,7 @@ from uns.sparkplug.values import (
     Property,
     Template,
 )
+from uns.sparkplug.writing import write_value
 
 AT_MS = 1_765_432_100_000
 UINT64 = st.integers(0, 2**64 - 1)
@@ -197,6 +204,129 @@ def test_a_payload_survives(payload: Payload) -> None:
     assert repr(there_and_back(payload)) == repr(payload)
 
 
+# --- DATA, read by its birth
+
+NAMED = {kind: f"metric of {kind.name}" for kind in PLAIN}
+ALIASES = {kind: place for place, kind in enumerate(PLAIN, 1)}
+CATALOGUE = declare(Metric(NAMED[kind], None, kind, AT_MS, alias=ALIASES[kind]) for kind in PLAIN)
+PLACE = Place("g", "e", "d")
+TIMES = st.none() | integers(0, 2**64 - 1)
+
+
+def changes_of(
+    kinds: Collection[DataType], null: st.SearchStrategy[None]
+) -> st.SearchStrategy[tuple[DataType, Any, int | None]]:
+    return st.sampled_from(list(kinds)).flatmap(
+        lambda kind: st.tuples(st.just(kind), null | PLAIN[kind], TIMES)
+    )
+
+
+QUICK = changes_of(QUICK_FIELDS, st.nothing())
+CHANGES = st.lists(QUICK, max_size=4) | st.lists(changes_of(PLAIN, st.none()), max_size=4)
+
+
+def write_change(wire: Wire, change: tuple[DataType, Any, int | None]) -> None:
+    kind, value, at_ms = change
+    wire.alias = ALIASES[kind]
+    write_value(wire, kind, value)
+    if at_ms is not None:
+        wire.timestamp = at_ms
+
+
+def in_full(raw: bytes) -> Wire:
+    wire = new_payload()
+    wire.ParseFromString(raw)
+    return wire
+
+
+@given(changes=CHANGES, old=st.booleans())
+def test_data_by_alias_means_what_the_birth_says(
+    changes: list[tuple[DataType, Any, int | None]], *, old: bool
+) -> None:
+    wire = new_payload()
+    for change in changes:
+        write_change(metric := wire.metrics.add(), change)
+        if old:
+            metric.is_historical = True
+    read = values_of_data(PLACE, CATALOGUE, parse_payload(wire.SerializeToString()), AT_MS)
+    for one, (kind, value, at_ms) in zip(read, changes, strict=True):
+        assert isinstance(one, MetricValue)
+        assert (*one[:4], one.datatype) == (*PLACE, NAMED[kind], kind)
+        assert same(one.value, value)
+        assert (one.timestamp_ms, one.is_historical) == (at_ms or AT_MS, old)
+
+
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from([*NAMED.values(), "unknown"]),
+        "alias": st.integers(0, len(PLAIN)),
+        "timestamp": UINT64,
+        "datatype": st.integers(0, 35),
+        "is_historical": st.booleans(),
+        "is_transient": st.booleans(),
+        "is_null": st.booleans(),
+        "int_value": integers(0, 2**32 - 1),
+        "long_value": integers(0, 2**64 - 1),
+        "float_value": st.floats(width=32),
+        "double_value": st.floats(),
+        "boolean_value": st.booleans(),
+        "string_value": TEXT,
+        "bytes_value": st.binary(max_size=9),
+    },
+)
+
+
+EXTRAS = st.fixed_dictionaries(
+    {}, optional={field: st.booleans() for field in ("is_historical", "is_transient", "is_null")}
+)
+
+
+@st.composite
+def plain_fields(draw: st.DrawFn) -> dict[str, Any]:
+    """Give the fields of a readable metric, some with more to say."""
+    wire = new_payload().metrics.add()
+    write_change(wire, draw(QUICK))
+    return {field.name: value for field, value in wire.ListFields()} | draw(EXTRAS)
+
+
+@given(
+    st.lists(FIELDS | plain_fields() | plain_fields(), max_size=3),
+    st.randoms(use_true_random=False),
+)
+@example([{"alias": ALIASES[DataType.INT8], "int_value": 300}], Random(0))
+@example([{"alias": ALIASES[DataType.INT8], "int_value": 0xA9}], Random(0))
+@example([{"alias": ALIASES[DataType.UINT8], "int_value": 0xFFFFFFA9}], Random(0))
+@settings(max_examples=500)
+def test_the_terse_reading_says_what_the_full_one_says(
+    metrics: list[dict[str, Any]], random: Random
+) -> None:
+    raw = b"".join(_shuffled(fields, random) for fields in metrics)
+    said = [_said(parse_payload(raw)), _said(in_full(raw))]
+    assert same(*said)
+
+
+def _shuffled(fields: dict[str, Any], random: Random) -> bytes:
+    """Encode one metric with its fields in any order, as some encoders do."""
+    pieces = [new_payload().metrics.add(**{name: value}) for name, value in fields.items()]
+    encoded = [piece.SerializeToString() for piece in pieces]
+    random.shuffle(encoded)
+    body = b"".join(encoded)
+    return b"\x12" + _varint(len(body)) + body
+
+
+def _varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+
+
+def _said(wire: Wire) -> tuple[Any, ...]:
+    try:
+        return tuple(values_of_data(PLACE, CATALOGUE, wire, AT_MS))
+    except DecodeError as error:
+        return (error.reason,)
+
+
 # --- what arrives
 
 TYPES = st.sampled_from(list(MessageType))
@@ -215,6 +345,38 @@ def damaged(draw: st.DrawFn) -> bytes:
 @given(st.binary(max_size=300) | damaged())
 @example(b"")
 def test_decoding_gives_a_payload_or_the_designed_error(raw: bytes) -> None:
+    assert isinstance(decode(raw), Payload | DecodeError)
+
+
+@given(damaged(), st.binary(max_size=9), st.sampled_from(["DEFLATE", "GZIP", "LZ4"]))
+def test_a_compressed_payload_gives_a_payload_or_the_designed_error(
+    raw: bytes, tail: bytes, algorithm: str
+) -> None:
+    packed = (zlib.compress(raw) + tail)[: 40 + len(tail)]
+    said = (Metric("algorithm", algorithm, DataType.STRING),)
+    envelope = encode(Payload(said, uuid="SPBV1.0_COMPRESSED", body=packed))
+    assert isinstance(decode(envelope), Payload | DecodeError)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"\x12\x00", b"\x12\x02\x4a\x00", b"\x12\x03\x92\x01\x00", b"\x22\x00"]
+)
+def test_the_worst_payloads_take_bounded_memory(piece: bytes) -> None:
+    """Many empty metrics, property sets, templates or uuids: two bytes that cost the most each."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for count in (METRICS_MAX, PAYLOAD_BYTES_MAX // len(piece)):
+        assert isinstance(decode(piece * count), Payload | DecodeError)
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kib < 128 * 1024
+
+
+@pytest.mark.parametrize("levels", [NESTING_MAX, 60, 10_000])
+@pytest.mark.parametrize("step", [b"\x92\x01", b"\x4a"], ids=["templates", "property sets"])
+def test_any_depth_gives_a_payload_or_the_designed_error(step: bytes, levels: int) -> None:
+    raw = b""
+    for _ in range(levels):
+        inner = step + _varint(len(raw)) + raw
+        raw = b"\x12" + _varint(len(inner)) + inner
     assert isinstance(decode(raw), Payload | DecodeError)
 
 

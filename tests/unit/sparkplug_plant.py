@@ -7,7 +7,9 @@ from uns.sparkplug.edge import Change, EdgeNode
 from uns.sparkplug.host import HostLimits, HostSession
 from uns.sparkplug.node import Phase
 from uns.sparkplug.outputs import (
+    DropBirths,
     HostOutput,
+    KeepBirth,
     MetricValue,
     Publish,
     Rejected,
@@ -15,7 +17,7 @@ from uns.sparkplug.outputs import (
 from uns.sparkplug.values import Metric
 
 AT_MS = 1_765_432_100_000
-LIMITS = HostLimits()
+LIMITS = HostLimits(start_jitter_ms_max=0)
 NODE_METRICS = (
     Metric("count", 0, DataType.INT32),
     Metric("run", value=False, datatype=DataType.BOOLEAN),
@@ -56,12 +58,52 @@ class Plant:
         return self.host.nodes["g", "e"].phase
 
 
+class Keeper:
+    """What a shell keeps, as the outputs say."""
+
+    def __init__(self) -> None:
+        self.births: dict[str, bytes] = {}
+
+    def take(self, outputs: Iterable[HostOutput]) -> None:
+        for output in outputs:
+            match output:
+                case KeepBirth(topic, raw):
+                    self.births[topic] = raw
+                case DropBirths():
+                    self._drop(output)
+
+    def _drop(self, what: DropBirths) -> None:
+        group, node, device = what
+        gone = {f"spBv1.0/{group}/DBIRTH/{node}/{device}"}
+        if device is None:
+            every = f"spBv1.0/{group}/DBIRTH/{node}/"
+            gone = {topic for topic in self.births if topic.startswith(every)}
+            gone.add(f"spBv1.0/{group}/NBIRTH/{node}")
+        self.births = {topic: raw for topic, raw in self.births.items() if topic not in gone}
+
+    def feed(self, host: HostSession, now_ms: int) -> list[HostOutput]:
+        return [
+            output
+            for topic, raw in self.births.items()
+            for output in host.receive(topic, raw, now_ms, retained=True)
+        ]
+
+
+def keeps(outputs: Iterable[HostOutput]) -> list[HostOutput]:
+    return [each for each in outputs if isinstance(each, KeepBirth | DropBirths)]
+
+
+def told(outputs: Iterable[HostOutput]) -> list[HostOutput]:
+    """The outputs without what is to be kept or dropped."""
+    return [each for each in outputs if not isinstance(each, KeepBirth | DropBirths)]
+
+
 def values(outputs: Iterable[HostOutput]) -> list[object]:
     return [each.value for each in outputs if isinstance(each, MetricValue)]
 
 
 def kinds(outputs: Iterable[HostOutput]) -> list[type]:
-    return [type(each) for each in outputs]
+    return [type(each) for each in told(outputs)]
 
 
 def reject_reason(outputs: Iterable[HostOutput]) -> str:

@@ -44,6 +44,7 @@ def test_the_commands_that_scripts_rely_on_are_there() -> None:
         "tree",
         "watch",
         "order submit",
+        "write",
         "trace",
         "oee",
         "history",
@@ -51,6 +52,10 @@ def test_the_commands_that_scripts_rely_on_are_there() -> None:
         "broker config",
         "doctor",
         "schema",
+        "sparkplug watch",
+        "sparkplug nodes",
+        "sparkplug edge",
+        "sparkplug host",
     }
 
 
@@ -71,7 +76,8 @@ def test_every_example_is_a_call_that_is_understood(words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["tree", "watch", "order submit", "trace", "oee", "history", "query", "doctor"]
+    "words",
+    ["tree", "watch", "order submit", "write", "trace", "oee", "history", "query", "doctor"],
 )
 def test_every_command_that_reads_takes_a_data_folder(words: str) -> None:
     assert "data" in {parameter.name for parameter in COMMANDS_OF_UNS[words].params}
@@ -109,6 +115,11 @@ def test_without_arguments_it_helps(uns: Cli) -> None:
         ("schema nonsense", "no schema 'nonsense': `uns schema` lists them"),
         ("schema [/x]", "no schema '[/x]'"),
         ("broker config --part nope", "'conf', 'acl'"),
+        ("sparkplug watch acme/#", "'acme/#' does not begin with spBv1.0/"),
+        ("sparkplug nodes --server http://x", "--server: write mqtt://"),
+        ("sparkplug edge --node a/b", "the id 'a/b' contains '+', '#', '/' or NUL"),
+        ("sparkplug host --host-id +", "the id '+' contains"),
+        ("sparkplug host --mqtt 4", "'3.1.1', '5'"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_2(
@@ -242,9 +253,9 @@ def test_nobody_answers_an_order(
     folder, _ = live_hub
     file = folder.root / "order.json"
     file.write_text("{}")
-    monkeypatch.setattr("uns.cli.orders.REPLY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("uns.cli.asking.TRY_S", 0.05)
     line = uns.fails(1, "order", "submit", file, "--data", folder.root)
-    assert "no reply within 0.2 s: is the ERP bridge running?" in line
+    assert "no reply within 0.25 s: is the bridge of acme/berlin running?" in line
 
 
 def test_a_broker_that_is_gone_is_exit_1(

@@ -30,12 +30,48 @@ def born(edge: EdgeNode) -> EdgeNode:
     return edge
 
 
+@pytest.mark.tck(
+    "topics-ndeath-topic",
+    "topics-ndeath-payload",
+    "topics-ndeath-seq",
+    "payloads-ndeath-seq",
+    "payloads-ndeath-will-message-qos",
+    "payloads-ndeath-will-message-retain",
+    "message-flow-edge-node-birth-publish-will-message-qos",
+    "message-flow-edge-node-birth-publish-will-message-will-retained",
+)
 def test_the_will_has_bd_seq_alone_and_no_seq(edge: EdgeNode) -> None:
     will = edge.will()
     assert (will.topic, will.qos, will.retain) == ("spBv1.0/g/NDEATH/e", 1, False)
     assert said(will) == Payload((Metric("bdSeq", 7, DataType.INT64),))
 
 
+@pytest.mark.tck(
+    "topics-nbirth-topic",
+    "topics-nbirth-mqtt",
+    "topics-nbirth-seq-num",
+    "topics-nbirth-timestamp",
+    "topics-nbirth-metrics",
+    "topics-nbirth-bdseq-included",
+    "topics-nbirth-rebirth-metric",
+    "payloads-nbirth-timestamp",
+    "payloads-nbirth-seq",
+    "payloads-nbirth-bdseq",
+    "payloads-nbirth-rebirth-req",
+    "payloads-nbirth-qos",
+    "payloads-nbirth-retain",
+    "payloads-sequence-num-req-nbirth",
+    "payloads-metric-datatype-req",
+    "message-flow-edge-node-birth-publish-nbirth-topic",
+    "message-flow-edge-node-birth-publish-nbirth-payload",
+    "message-flow-edge-node-birth-publish-nbirth-qos",
+    "message-flow-edge-node-birth-publish-nbirth-retained",
+    "message-flow-edge-node-birth-publish-nbirth-payload-seq",
+    "operational-behavior-data-commands-rebirth-name",
+    "operational-behavior-data-commands-rebirth-name-aliases",
+    "operational-behavior-data-commands-rebirth-datatype",
+    "operational-behavior-data-commands-rebirth-value",
+)
 def test_the_node_birth_states_what_the_specification_wants(edge: EdgeNode) -> None:
     birth = edge.node_birth(NODE_METRICS, AT_MS)
     assert (birth.topic, birth.qos, birth.retain) == ("spBv1.0/g/NBIRTH/e", 0, False)
@@ -48,6 +84,10 @@ def test_the_node_birth_states_what_the_specification_wants(edge: EdgeNode) -> N
     assert mode.alias not in {None, speed.alias}
 
 
+@pytest.mark.tck(
+    "payloads-alias-uniqueness",
+    "payloads-alias-birth-requirement",
+)
 def test_aliases_are_unique_over_the_node_and_its_devices_and_kept_by_a_rebirth(
     born: EdgeNode,
 ) -> None:
@@ -63,6 +103,18 @@ def test_aliases_are_unique_over_the_node_and_its_devices_and_kept_by_a_rebirth(
     assert len(set(first)) == 3
 
 
+@pytest.mark.tck(
+    "topics-ndata-topic",
+    "topics-ndata-mqtt",
+    "topics-ndata-seq-num",
+    "topics-ndata-timestamp",
+    "payloads-ndata-timestamp",
+    "payloads-ndata-seq",
+    "payloads-ndata-qos",
+    "payloads-ndata-retain",
+    "payloads-alias-data-cmd-requirement",
+    "payloads-name-birth-data-requirement",
+)
 def test_data_goes_by_alias_with_time_and_without_name_or_datatype(born: EdgeNode) -> None:
     changes = [
         Change("speed", 3.5, AT_MS + 1),
@@ -77,6 +129,63 @@ def test_data_goes_by_alias_with_time_and_without_name_or_datatype(born: EdgeNod
     assert (mode.value, mode.is_historical, mode.quality) == (None, True, 500)
 
 
+@pytest.mark.tck(
+    "topics-dbirth-topic",
+    "topics-dbirth-mqtt",
+    "topics-dbirth-seq",
+    "topics-dbirth-timestamp",
+    "topics-dbirth-metrics",
+    "payloads-dbirth-timestamp",
+    "payloads-dbirth-seq",
+    "payloads-dbirth-seq-inc",
+    "payloads-dbirth-qos",
+    "payloads-dbirth-retain",
+    "message-flow-device-birth-publish-dbirth-topic",
+    "message-flow-device-birth-publish-dbirth-match-edge-node-topic",
+    "message-flow-device-birth-publish-dbirth-payload",
+    "message-flow-device-birth-publish-dbirth-qos",
+    "message-flow-device-birth-publish-dbirth-retained",
+    "message-flow-device-birth-publish-dbirth-payload-seq",
+    "topics-ddata-topic",
+    "topics-ddata-mqtt",
+    "topics-ddata-timestamp",
+    "payloads-ddata-timestamp",
+    "payloads-ddata-seq",
+    "payloads-ddata-qos",
+    "payloads-ddata-retain",
+    "topics-ddeath-mqtt",
+)
+def test_a_devices_messages_have_topic_time_and_seq_and_are_not_retained(edge: EdgeNode) -> None:
+    edge.node_birth(NODE_METRICS, AT_MS)
+    birth = edge.device_birth("d", DEVICE_METRICS, AT_MS + 1)
+    change = edge.data([Change("speed", 3.5, AT_MS)], AT_MS + 2, "d")
+    death = edge.device_death("d", AT_MS + 3)
+    for seq, (verb, message) in enumerate(
+        (("DBIRTH", birth), ("DDATA", change), ("DDEATH", death)), start=1
+    ):
+        assert (message.topic, message.qos, message.retain) == (f"spBv1.0/g/{verb}/e/d", 0, False)
+        assert (said(message).seq, said(message).timestamp_ms) == (seq, AT_MS + seq)
+    (metric,) = said(birth).metrics
+    assert (metric.name, metric.datatype, metric.value) == ("speed", DataType.FLOAT, 2.5)
+    assert metric.timestamp_ms == AT_MS - 9
+
+
+def test_a_quality_that_was_bad_is_stated_when_it_is_good_again(born: EdgeNode) -> None:
+    def stated(quality: int) -> object:
+        change = Change("speed", 1.0, AT_MS, quality=quality)
+        properties = said(born.data([change], AT_MS)).metrics[0].properties
+        return properties["Quality"].value if properties else None
+
+    assert [stated(quality) for quality in (192, 0, 192)] == [None, 0, 192]
+
+
+@pytest.mark.tck(
+    "payloads-sequence-num-always-included",
+    "payloads-sequence-num-incrementing",
+    "payloads-ndata-seq-inc",
+    "payloads-ddata-seq-inc",
+    "topics-ddata-seq-num",
+)
 def test_one_seq_counts_node_and_devices_and_wraps(born: EdgeNode) -> None:
     seqs = []
     for place in range(600):
@@ -105,6 +214,14 @@ def test_a_refused_birth_did_not_happen(edge: EdgeNode) -> None:
         edge.data([], AT_MS)
 
 
+@pytest.mark.tck(
+    "topics-ddeath-topic",
+    "topics-ddeath-seq-num",
+    "payloads-ddeath-timestamp",
+    "payloads-ddeath-seq",
+    "payloads-ddeath-seq-inc",
+    "payloads-ddeath-seq-number",
+)
 def test_a_device_dies_with_seq_and_time_and_may_be_born_again(born: EdgeNode) -> None:
     death = born.device_death("d", AT_MS + 1)
     assert death.topic == "spBv1.0/g/DDEATH/e/d"
@@ -114,12 +231,21 @@ def test_a_device_dies_with_seq_and_time_and_may_be_born_again(born: EdgeNode) -
     assert said(born.device_birth("d", DEVICE_METRICS, AT_MS)).seq == 3
 
 
+@pytest.mark.tck(
+    "payloads-ndeath-will-message-publisher",
+)
 def test_a_wanted_end_says_what_the_will_would_say(born: EdgeNode) -> None:
     assert born.death() == born.will()
     with pytest.raises(SessionError, match="has not been born"):
         born.data([], AT_MS)
 
 
+@pytest.mark.tck(
+    "payloads-dbirth-order",
+    "payloads-ndata-order",
+    "payloads-ddata-order",
+    "message-flow-device-birth-publish-nbirth-wait",
+)
 def test_calls_out_of_order_are_refused(edge: EdgeNode) -> None:
     with pytest.raises(SessionError):
         edge.device_birth("d", DEVICE_METRICS, AT_MS)
@@ -161,6 +287,10 @@ def test_a_value_that_does_not_fit_costs_no_seq(born: EdgeNode) -> None:
     assert said(born.data([], AT_MS)).seq == 2
 
 
+@pytest.mark.tck(
+    "intro-group-id-chars",
+    "topic-structure-namespace-valid-group-id",
+)
 def test_ids_and_bd_seq_are_checked_at_once() -> None:
     with pytest.raises(TopicError):
         EdgeNode("g/h", "e", 0)

@@ -10,10 +10,12 @@ from tests.unit.sparkplug_plant import (
     Plant,
     kinds,
     reject_reason,
+    told,
     values,
 )
 from uns.sparkplug.datatype import DataType
 from uns.sparkplug.edge import Change, EdgeNode
+from uns.sparkplug.host import HostLimits
 from uns.sparkplug.node import Phase
 from uns.sparkplug.outputs import (
     HostOutput,
@@ -43,7 +45,7 @@ def born(plant: Plant) -> Plant:
 
 
 def test_births_bring_nodes_and_devices_online_with_their_values(plant: Plant) -> None:
-    node, device = plant.node_birth(), plant.device_birth()
+    node, device = told(plant.node_birth()), told(plant.device_birth())
     assert isinstance(node[0], Online)
     assert (node[0].device, node[0].at_ms) == (None, AT_MS)
     assert [metric.name for metric in node[0].metrics] == [
@@ -103,7 +105,7 @@ def test_missing_times_are_filled_from_the_payload_or_the_receipt(born: Plant) -
 def test_a_device_may_reuse_the_aliases_of_its_node(plant: Plant) -> None:
     def birth(topic: str, name: str, seq: int) -> None:
         payload = Payload((Metric(name, 0, DataType.INT32, AT_MS, alias=0),), AT_MS, seq)
-        assert isinstance(plant.host.receive(topic, encode(payload), AT_MS)[0], Online)
+        assert isinstance(told(plant.host.receive(topic, encode(payload), AT_MS))[0], Online)
 
     birth("spBv1.0/g/NBIRTH/e", "of node", 0)
     birth("spBv1.0/g/DBIRTH/e/d", "of device", 1)
@@ -115,7 +117,7 @@ def test_a_device_may_reuse_the_aliases_of_its_node(plant: Plant) -> None:
 
 def test_a_second_birth_replaces_what_held(born: Plant) -> None:
     born.clock += 10
-    outputs = born.node_birth()
+    outputs = told(born.node_birth())
     assert outputs[:2] == [
         Stale("g", "e", None, born.clock, "born again"),
         Stale("g", "e", "d", born.clock, "born again"),
@@ -148,11 +150,29 @@ def test_a_birth_that_comes_twice_does_not_revive_the_dead(plant: Plant) -> None
     assert plant.phase is Phase.OFFLINE
 
 
+def test_a_birth_that_comes_twice_does_not_set_the_seq_back(born: Plant) -> None:
+    again = EdgeNode("g", "e", 3).node_birth(NODE_METRICS, AT_MS)
+    assert kinds(born.hear(again)) == [Ignored]
+    assert values(born.hear(born.count(6))) == [6]
+
+
+def test_another_birth_of_the_same_time_counts(plant: Plant) -> None:
+    plant.birth()
+    plant.edge = EdgeNode("g", "e", 4)
+    assert kinds(plant.birth())[:3] == [Stale, Stale, Online]
+
+
+@pytest.mark.tck(
+    "operational-behavior-edge-node-termination-host-action-ndeath-node-offline",
+    "operational-behavior-edge-node-termination-host-action-ndeath-node-tags-stale",
+    "operational-behavior-edge-node-termination-host-action-ndeath-devices-offline",
+    "operational-behavior-edge-node-termination-host-action-ndeath-devices-tags-stale",
+)
 def test_the_death_of_a_node_turns_it_and_its_devices_stale_at_the_hosts_clock(
     born: Plant,
 ) -> None:
     born.clock += 500
-    assert born.hear(born.edge.will()) == [
+    assert told(born.hear(born.edge.will())) == [
         Stale("g", "e", None, AT_MS + 500, "the edge node died"),
         Stale("g", "e", "d", AT_MS + 500, "the edge node died"),
     ]
@@ -180,10 +200,14 @@ def test_a_node_born_without_bd_seq_dies_by_any_death(plant: Plant) -> None:
     assert kinds(plant.hear(plant.edge.will())) == [Stale]
 
 
+@pytest.mark.tck(
+    "operational-behavior-edge-node-termination-host-action-ddeath-devices-offline",
+    "operational-behavior-edge-node-termination-host-action-ddeath-devices-tags-stale",
+)
 def test_the_death_of_a_device_turns_only_it_stale_at_the_payloads_time(born: Plant) -> None:
     message = born.edge.device_death("d", AT_MS + 7)
     born.clock += 500
-    assert born.hear(message) == [Stale("g", "e", "d", AT_MS + 7, "the device died")]
+    assert told(born.hear(message)) == [Stale("g", "e", "d", AT_MS + 7, "the device died")]
     assert values(born.hear(born.count(1))) == [1]
     assert kinds(born.device_birth()) == [Online, MetricValue]
 
@@ -191,6 +215,39 @@ def test_the_death_of_a_device_turns_only_it_stale_at_the_payloads_time(born: Pl
 def test_a_death_without_bd_seq_ends_the_belief(born: Plant) -> None:
     outputs = born.host.receive("spBv1.0/g/NDEATH/e", encode(Payload(seq=1)), AT_MS)
     assert kinds(outputs) == [Rejected, Stale, Stale, RebirthRequest]
+
+
+def test_a_death_with_a_seq_is_read(born: Plant) -> None:
+    raw = encode(Payload((Metric("bdSeq", 3, DataType.INT64),), AT_MS, 7))
+    assert kinds(born.host.receive("spBv1.0/g/NDEATH/e", raw, AT_MS)) == [Stale, Stale]
+
+
+def test_an_alias_of_the_rebirth_metric_is_borne(plant: Plant) -> None:
+    metrics = (
+        Metric("bdSeq", 0, DataType.INT64, AT_MS, alias=1),
+        Metric("Node Control/Rebirth", value=False, datatype=DataType.BOOLEAN, alias=2),
+    )
+    birth = encode(Payload(metrics, AT_MS, 0))
+    assert kinds(plant.host.receive("spBv1.0/g/NBIRTH/e", birth, AT_MS))[0] is Online
+
+
+def test_ndata_with_a_device_level_is_read_as_the_devices(born: Plant) -> None:
+    message = born.temp(7.5)
+    topic = message.topic.replace("DDATA", "NDATA")
+    (value,) = born.host.receive(topic, message.payload, born.clock)
+    assert isinstance(value, MetricValue)
+    assert (value.device, value.value) == ("d", 7.5)
+
+
+def test_ids_that_differ_by_case_only_are_noticed_and_kept_apart(born: Plant) -> None:
+    twin = EdgeNode("G", "e", 0).node_birth(NODE_METRICS, AT_MS)
+    noticed, *rest = told(born.hear(twin))
+    assert noticed == Ignored("differs from 'g/e' by case only", "spBv1.0/G/NBIRTH/e")
+    assert isinstance(rest[0], Online)
+    device = told(born.hear(born.edge.device_birth("D", DEVICE_METRICS, AT_MS)))
+    assert device[0] == Ignored("device 'D' differs from 'd' by case only", "spBv1.0/g/DBIRTH/e/D")
+    assert isinstance(device[1], Online)
+    assert values(born.hear(born.count(4))) == [4]
 
 
 def test_deaths_of_the_unknown_change_nothing(born: Plant) -> None:
@@ -206,12 +263,15 @@ def test_losing_the_broker_turns_everything_stale(born: Plant) -> None:
     assert kinds(born.host.disconnected(AT_MS + 5)) == [Stale, Stale, Ignored]
     assert born.phase is Phase.OFFLINE
     assert born.host.wake_at_ms is None
-    assert kinds(born.hear(born.count(1))) == [Ignored, RebirthRequest]
 
 
 # --- order
 
 
+@pytest.mark.tck(
+    "operational-behavior-host-reordering-start",
+    "operational-behavior-host-reordering-success",
+)
 def test_a_swapped_pair_is_put_in_order_and_the_timer_is_cancelled(born: Plant) -> None:
     first, second, third = born.count(1), born.temp(2.0), born.count(3)
     assert born.hear(third) == []
@@ -221,19 +281,34 @@ def test_a_swapped_pair_is_put_in_order_and_the_timer_is_cancelled(born: Plant) 
     assert born.host.wake_at_ms is None
 
 
+@pytest.mark.tck(
+    "operational-behavior-host-reordering-start",
+    "operational-behavior-host-reordering-rebirth",
+)
 def test_a_gap_asks_for_a_rebirth_after_the_reorder_timeout(born: Plant) -> None:
     born.count(1)
     assert born.hear(born.count(2)) == []
     wake = born.host.wake_at_ms
     assert wake == born.clock + LIMITS.reorder_timeout_ms
     assert born.host.tick(wake - 1) == []
-    assert born.host.tick(wake) == [
+    assert told(born.host.tick(wake)) == [
         Stale("g", "e", None, wake, "seq 2 is missing"),
         Stale("g", "e", "d", wake, "seq 2 is missing"),
         Ignored("waited in vain: seq 2 is missing", "spBv1.0/g/NDATA/e"),
         RebirthRequest("g", "e"),
     ]
     assert born.host.nodes["g", "e"].gaps == 1
+
+
+@pytest.mark.tck("operational-behavior-host-reordering-param")
+@pytest.mark.parametrize("timeout_ms", [100, 7_000])
+def test_the_reorder_timeout_is_a_setting(timeout_ms: int) -> None:
+    plant = Plant(HostLimits(reorder_timeout_ms=timeout_ms))
+    plant.birth()
+    plant.count(1)
+    plant.hear(plant.count(2))
+    assert plant.host.tick(plant.clock + timeout_ms - 1) == []
+    assert RebirthRequest("g", "e") in plant.host.tick(plant.clock + timeout_ms)
 
 
 def test_a_second_gap_has_its_own_time(born: Plant) -> None:

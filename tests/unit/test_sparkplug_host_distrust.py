@@ -14,12 +14,13 @@ from tests.unit.sparkplug_plant import (
 )
 from uns.sparkplug.datatype import DataType
 from uns.sparkplug.edge import Change, EdgeNode
-from uns.sparkplug.host import HostLimits, rebirth_command
+from uns.sparkplug.host import HostLimits, HostSession, rebirth_command, spread
 from uns.sparkplug.node import Phase
 from uns.sparkplug.outputs import (
     HostOutput,
     Ignored,
     MetricValue,
+    Online,
     RebirthRequest,
     Rejected,
     Stale,
@@ -81,6 +82,20 @@ def test_a_clock_that_is_set_back_does_not_silence_the_asking(plant: Plant) -> N
     assert RebirthRequest("g", "e") in plant.hear(plant.count(2))
 
 
+@pytest.mark.tck(
+    "operational-behavior-data-commands-ncmd-rebirth-verb",
+    "operational-behavior-data-commands-ncmd-rebirth-name",
+    "operational-behavior-data-commands-ncmd-rebirth-value",
+    "operational-behavior-data-commands-ncmd-verb",
+    "payloads-ncmd-timestamp",
+    "payloads-ncmd-seq",
+    "payloads-ncmd-qos",
+    "payloads-ncmd-retain",
+    "topics-ncmd-topic",
+    "topics-ncmd-mqtt",
+    "topics-ncmd-timestamp",
+    "topics-ncmd-payload",
+)
 def test_the_rebirth_command_is_what_an_edge_node_obeys(born: Plant) -> None:
     command = rebirth_command("g", "e", AT_MS)
     assert (command.topic, command.qos, command.retain) == ("spBv1.0/g/NCMD/e", 0, False)
@@ -99,8 +114,8 @@ def test_the_rebirth_command_is_what_an_edge_node_obeys(born: Plant) -> None:
 
 
 def data(born: Plant, metric: Metric, seq: int = 2) -> list[HostOutput]:
-    raw = encode(Payload((metric,), AT_MS, seq))
-    return born.host.receive("spBv1.0/g/NDATA/e", raw, AT_MS)
+    raw = encode(Payload((metric,), born.clock, seq))
+    return born.host.receive("spBv1.0/g/NDATA/e", raw, born.clock)
 
 
 @pytest.mark.parametrize(
@@ -170,22 +185,78 @@ def test_bytes_that_are_no_payload_reject_with_those_bytes(born: Plant) -> None:
 
 def test_garbage_from_nobody_known_leaves_no_trace(plant: Plant) -> None:
     assert kinds(plant.host.receive("spBv1.0/g/NDATA/e", b"\xff", AT_MS)) == [Rejected]
-    assert kinds(plant.host.receive("spBv1.0/g/NDATA/e/d", b"", AT_MS)) == [Rejected]
+    assert kinds(plant.host.receive("spBv1.0/g/NCMD/e/d", b"", AT_MS)) == [Rejected]
     assert not plant.host.nodes
 
 
 def test_commands_states_retained_and_empty_messages_move_nothing(born: Plant) -> None:
     assert born.hear(rebirth_command("g", "e", AT_MS)) == []
     assert born.host.receive("spBv1.0/STATE/hub", b"{}", AT_MS) == []
+    assert born.host.receive("STATE/hub", b"ONLINE", AT_MS) == []
     assert kinds(born.host.receive("spBv1.0/g/NDATA/e", b"", AT_MS)) == [Ignored]
+    assert kinds(born.host.receive("spBv1.0/g/NDATA/e/d", b"", AT_MS)) == [Ignored]
     assert kinds(born.hear(born.edge.will(), retained=True)) == [Ignored]
     assert born.phase is Phase.ONLINE
 
 
-def test_a_retained_birth_is_no_proof_of_being_online(plant: Plant) -> None:
-    birth = plant.edge.node_birth(NODE_METRICS, AT_MS)
-    assert kinds(plant.hear(birth, retained=True)) == [Ignored]
-    assert not plant.host.nodes
+# --- storms
+
+
+def test_nodes_without_a_birth_are_asked_at_moments_of_their_own() -> None:
+    fractions = {"a": 0.0, "b": 0.25, "c": 0.999}
+    limits = HostLimits(start_jitter_ms_max=4_000)
+    host = HostSession(limits, jitter=lambda _, edge_node: fractions[edge_node])
+    raw = encode(Payload((), AT_MS, 9))
+    asked = {}
+    for node in fractions:
+        for _ in range(3):
+            if RebirthRequest("g", node) in host.receive(f"spBv1.0/g/NDATA/{node}", raw, AT_MS):
+                asked[node] = 0
+    while len(asked) < len(fractions):
+        wake = host.wake_at_ms
+        assert wake is not None
+        asked |= {
+            each.edge_node: wake - AT_MS
+            for each in host.tick(wake)
+            if isinstance(each, RebirthRequest)
+        }
+    assert asked == {"a": 0, "b": 1_000, "c": 3_996}
+
+
+def test_the_fractions_of_many_nodes_are_spread_evenly() -> None:
+    fractions = [spread("g", f"edge-{place}") for place in range(1_000)]
+    quarters = [
+        sum(quarter <= each * 4 < quarter + 1 for each in fractions) for quarter in range(4)
+    ]
+    assert sum(quarters) == 1_000
+    assert min(quarters) > 200
+    assert spread("g", "edge-1") == spread("g", "edge-1")
+
+
+def test_a_birth_within_the_jitter_makes_the_request_needless() -> None:
+    plant = Plant(HostLimits(start_jitter_ms_max=4_000))
+    plant.edge.node_birth(NODE_METRICS, AT_MS)
+    assert kinds(plant.hear(plant.count(1))) == [Ignored]
+    plant.clock += 1
+    plant.birth()
+    assert plant.host.wake_at_ms is None
+    assert plant.host.nodes["g", "e"].rebirths == 0
+
+
+def test_a_passive_host_never_asks_and_stays_stale_until_a_birth(plant: Plant) -> None:
+    plant.host = HostSession(LIMITS, passive=True)
+    plant.edge.node_birth(NODE_METRICS, AT_MS)
+    assert kinds(plant.hear(plant.count(1))) == [Ignored]
+    assert plant.host.wake_at_ms is None
+    plant.clock += 1
+    plant.birth()
+    outputs = data(plant, Metric(None, 1, DataType.INT32, alias=77))
+    assert kinds(outputs) == [Rejected, Stale, Stale]
+    for value in range(5):
+        plant.clock += LIMITS.rebirth_interval_ms
+        assert kinds(plant.hear(plant.count(value))) == [Ignored]
+    plant.clock += 1
+    assert Online in kinds(plant.birth())
 
 
 def test_a_death_with_a_composed_bd_seq_is_only_rejected(born: Plant) -> None:

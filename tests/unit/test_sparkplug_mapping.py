@@ -10,15 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from bridges.sparkplug.config import SparkplugSettings, SparkplugSource
-from bridges.sparkplug.mapping import (
-    REJECT_CLASS,
-    Address,
-    Directory,
-    all_down,
-    directory_of,
-    observations,
-    unmapped,
-)
+from bridges.sparkplug.directory import Directory, Endpoint, directory_of
+from bridges.sparkplug.mapping import REJECT_CLASS, UNHEARD, down, observations, unmapped
+from bridges.sparkplug.rules import Leaf, Origin
 from tests.simulated import example_plant
 from uns.model.observation import BadInput, Link, Reading
 from uns.model.plant import TagSpec
@@ -31,13 +25,13 @@ README = ROOT / "bridges" / "sparkplug" / "README.md"
 CELL = "acme/berlin/assembly/packing/pack"
 SETTINGS = SparkplugSettings(group="acme", edge_node="packing")
 BOOK = Directory(
-    "acme/packing",
     {
-        (None, "Cabinet"): Address("acme/b/a/l/c1", "cabinet"),
-        ("d1", "Good"): Address("acme/b/a/l/c1", "good"),
-        ("d1", "State"): Address("acme/b/a/l/c1", "state"),
-        ("d2", "Good"): Address("acme/b/a/l/c2", "good"),
-    },
+        Origin("acme", "packing", None, "Cabinet"): Leaf("acme/b/a/l/c1", "cabinet"),
+        Origin("acme", "packing", "d1", "Good"): Leaf("acme/b/a/l/c1", "good"),
+        Origin("acme", "packing", "d1", "State"): Leaf("acme/b/a/l/c1", "state"),
+        Origin("acme", "packing", "d2", "Good"): Leaf("acme/b/a/l/c2", "good"),
+        Origin("acme", "labels", "d1", "Good"): Leaf("acme/b/a/l/c3", "good"),
+    }
 )
 NOW_MS = 1_765_432_100_000
 
@@ -59,10 +53,12 @@ def told(*outputs: Any) -> list[Any]:
 
 def test_the_directory_of_the_example_plant() -> None:
     book = directory_of(SETTINGS, example_plant().served_by("packing-edge"))
-    assert book.node == "acme/packing"
-    assert book.devices == ("pack",)
-    assert book.cells("pack") == (CELL,)
-    assert book.tags["pack", "GlueTemperature"] == Address(CELL, "glue-temperature")
+    assert list(book.nodes) == [("acme", "packing")]
+    endpoint = Endpoint("acme", "packing", "pack")
+    assert list(book.by_endpoint) == [endpoint]
+    assert book.cells(endpoint) == (CELL,)
+    origin, leaf = Origin(*endpoint, "GlueTemperature"), Leaf(CELL, "glue-temperature")
+    assert (book.tags[origin], book.origins[leaf]) == (leaf, origin)
 
 
 def test_a_value_is_a_reading_of_the_tag_that_shows_it() -> None:
@@ -109,11 +105,27 @@ def test_births_and_deaths_move_the_links_of_their_own_device() -> None:
         Link("acme/packing/d2", ("acme/b/a/l/c2",), up=False, at_ms=9, reason="the device died")
     ]
     assert told(Stale("acme", "packing", "d3", 9, "the device died")) == []
-    assert [link.endpoint for link in all_down(BOOK, "gone", 9) if isinstance(link, Link)] == [
-        "acme/packing",
-        "acme/packing/d1",
-        "acme/packing/d2",
+    links = down(BOOK, Endpoint("acme", "packing", None), "gone", 9)
+    assert [(link.endpoint, link.up) for link in links] == [("acme/packing", False)]
+
+
+def test_nodes_of_one_bridge_do_not_speak_for_each_other() -> None:
+    born = (Metric("Good", 1, DataType.UINT32),)
+    assert told(Online("acme", "labels", "d1", 9, born)) == [
+        Link("acme/labels/d1", ("acme/b/a/l/c3",), up=True, at_ms=9)
     ]
+    assert told(value(7)._replace(edge_node="labels")) == [Reading("acme/b/a/l/c3", "good", 7, 5)]
+
+
+def test_by_a_kept_birth_only_what_is_heard_has_a_value() -> None:
+    born = (Metric("Good", 1, DataType.UINT32), Metric("State", 4, DataType.UINT32))
+    online = Online("acme", "packing", "d1", 9, born, kept=True)
+    link, unheard, heard = told(online, value(7))
+    assert isinstance(link, Link)
+    assert (unheard.tag, unheard.value, unheard.quality, unheard.reason) == (
+        ("state", None, "bad", UNHEARD)
+    )
+    assert heard == Reading("acme/b/a/l/c1", "good", 7, 5)
 
 
 def test_a_birth_without_a_wanted_metric_turns_that_tag_bad() -> None:

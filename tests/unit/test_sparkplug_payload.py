@@ -1,12 +1,22 @@
 import gzip
+import tracemalloc
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from uns.sparkplug.datatype import DataType
 from uns.sparkplug.errors import DecodeError, EncodeError, SchemaError
-from uns.sparkplug.payload import METRICS_MAX, NESTING_MAX, PAYLOAD_BYTES_MAX, decode, encode
-from uns.sparkplug.schema import Wire, new_payload, require_upb
+from uns.sparkplug.payload import (
+    METRICS_MAX,
+    NESTING_MAX,
+    PAYLOAD_BYTES_MAX,
+    decode,
+    encode,
+    parse,
+)
+from uns.sparkplug.schema import Wire, is_terse, new_payload, require_upb
 from uns.sparkplug.values import (
     DataSet,
     MetaData,
@@ -187,17 +197,40 @@ def test_a_value_that_its_datatype_cannot_be_is_refused(
     assert reason in refusal(wire_of(datatype, **fields).SerializeToString())
 
 
+@pytest.mark.tck("payloads-metric-datatype-value", "payloads-metric-datatype-value-type")
 def test_an_unknown_datatype_is_refused() -> None:
     wire = new_payload()
     wire.metrics.add(name="m", datatype=99, int_value=1)
     assert refusal(wire.SerializeToString()) == "metric 'm': 99 is no data type"
 
 
-def test_text_that_is_not_utf8_is_refused() -> None:
-    raw = encode(Payload((Metric("mm", 1, DataType.INT8),))).replace(b"mm", b"\xff\xfe")
-    assert "UTF-8" in refusal(raw)
+@pytest.mark.tck(
+    "payloads-template-version",
+    "payloads-template-ref-instance",
+    "payloads-template-parameter-name-type",
+)
+@pytest.mark.parametrize(
+    "metric",
+    [
+        Metric("mm", 1, DataType.INT8),
+        Metric("t", Template((), version="mm"), DataType.TEMPLATE),
+        Metric("t", Template((), template_ref="mm"), DataType.TEMPLATE),
+        Metric("t", Template((), (Parameter("mm", DataType.INT8, 1),)), DataType.TEMPLATE),
+    ],
+)
+def test_text_that_is_not_utf8_is_refused(metric: Metric) -> None:
+    raw = encode(Payload((metric,)))
+    assert decoded(raw).metrics == (metric,)
+    assert "UTF-8" in refusal(raw.replace(b"mm", b"\xff\xfe"))
 
 
+@pytest.mark.tck(
+    "payloads-dataset-column-size",
+    "payloads-dataset-column-num-headers",
+    "payloads-dataset-types-def",
+    "payloads-dataset-types-num",
+    "payloads-dataset-types-value",
+)
 def test_data_sets_must_be_rectangular() -> None:
     wire = wire_of(DataType.DATASET)
     table = wire.metrics[0].dataset_value
@@ -212,6 +245,7 @@ def test_data_sets_must_be_rectangular() -> None:
     assert "DATASET is no basic type" in refusal(wire.SerializeToString())
 
 
+@pytest.mark.tck("payloads-propertyset-keys-array-size", "payloads-propertyset-values-array-size")
 def test_property_sets_must_pair_keys_and_values_and_name_each_once() -> None:
     wire = wire_of(DataType.INT8, int_value=1)
     properties = wire.metrics[0].properties
@@ -255,9 +289,102 @@ def test_size_and_number_of_metrics_are_bounded_both_ways() -> None:
         encode(Payload((Metric("m", b"\0" * PAYLOAD_BYTES_MAX, DataType.BYTES),)))
 
 
-def test_a_compressed_envelope_is_refused_and_not_taken_for_an_empty_payload() -> None:
-    envelope = Payload(uuid="SPBV1.0_COMPRESSED", body=gzip.compress(b""))
-    assert refusal(encode(envelope)) == "compressed payloads are not read"
+# --- compression
+
+
+INNER = Payload((Metric("m", -7, DataType.INT16, 5),), timestamp_ms=5, seq=9)
+
+
+def envelope(body: bytes, algorithm: str | None = None, **stated: int) -> bytes:
+    named = (Metric("algorithm", algorithm, DataType.STRING),) if algorithm else ()
+    return encode(Payload(named, uuid="SPBV1.0_COMPRESSED", body=body, **stated))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "compress"),
+    [(None, zlib.compress), ("DEFLATE", zlib.compress), ("gzip", gzip.compress)],
+)
+def test_a_compressed_payload_is_the_one_inside(
+    algorithm: str | None, compress: Callable[[bytes], bytes]
+) -> None:
+    assert decoded(envelope(compress(encode(INNER)), algorithm)) == INNER
+
+
+def test_time_and_seq_of_the_envelope_stand_in_for_those_that_the_inner_payload_lacks() -> None:
+    bare = zlib.compress(encode(INNER._replace(timestamp_ms=None, seq=None)))
+    assert decoded(envelope(bare, seq=0, timestamp_ms=4)) == INNER._replace(seq=0, timestamp_ms=4)
+    whole = zlib.compress(encode(INNER))
+    assert decoded(envelope(whole, seq=0, timestamp_ms=4)) == INNER
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (envelope(zlib.compress(b""), "LZ4"), "compression 'LZ4' is not known"),
+        (envelope(b"abc"), "no DEFLATE"),
+        (envelope(zlib.compress(b"a"), "GZIP"), "no GZIP"),
+        (envelope(b""), "ends early"),
+        (envelope(zlib.compress(encode(INNER))[:-1]), "ends early"),
+        (envelope(zlib.compress(b"\xff")), "no Sparkplug B payload"),
+        (envelope(zlib.compress(envelope(zlib.compress(b"")))), "inside another"),
+    ],
+)
+def test_a_broken_envelope_is_refused(raw: bytes, reason: str) -> None:
+    assert reason in refusal(raw)
+
+
+@pytest.mark.parametrize("compress", [zlib.compress, gzip.compress])
+def test_a_small_body_that_unpacks_to_much_costs_no_more_than_the_bound(
+    compress: Callable[[bytes], bytes],
+) -> None:
+    algorithm = "GZIP" if compress is gzip.compress else "DEFLATE"
+    raw = envelope(compress(bytes(200 * PAYLOAD_BYTES_MAX)), algorithm)
+    tracemalloc.start()
+    try:
+        reason = refusal(raw)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "larger than 1048576 bytes" in reason
+    assert most < 4 * PAYLOAD_BYTES_MAX
+
+
+# --- terse payloads
+
+
+def test_a_payload_is_read_tersely_only_if_that_loses_nothing() -> None:
+    wire = new_payload()
+    metric = wire.metrics.add(alias=3, timestamp=5, int_value=7)
+    assert is_terse(parse(wire.SerializeToString()))
+    for field, value in (
+        ("name", "m"),
+        ("datatype", 3),
+        ("is_historical", True),
+        ("is_transient", True),
+        ("is_null", True),
+    ):
+        setattr(metric, field, value)
+        parsed = parse(wire.SerializeToString())
+        assert not is_terse(parsed)
+        assert parsed == wire
+        metric.ClearField(field)
+    metric.properties.SetInParent()
+    assert not is_terse(parse(wire.SerializeToString()))
+    metric.ClearField("properties")
+    metric.metadata.SetInParent()
+    assert not is_terse(parse(wire.SerializeToString()))
+    metric.ClearField("metadata")
+    metric.dataset_value.types.extend([1, 2, 3])
+    assert not is_terse(parse(wire.SerializeToString()))
+    metric.template_value.SetInParent()
+    assert not is_terse(parse(wire.SerializeToString()))
+
+
+def test_a_field_before_the_alias_is_not_lost() -> None:
+    """An encoder may write the fields in any order: here is_historical (5) before alias (2)."""
+    wire = parse(b"\x12\x06" + b"\x28\x01" + b"\x10\x03" + b"\x50\x07")
+    assert not is_terse(wire)
+    assert (wire.metrics[0].is_historical, wire.metrics[0].alias) == (True, 3)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ from typing import Annotated, Final, Literal
 import typer
 
 from uns.cli import inspection, orders, reading
+from uns.cli import write as writing
 from uns.cli.errors import CommandError, UsageError
 from uns.cli.folder import DEFAULT
 from uns.cli.hub import HubOptions
 from uns.cli.options import Data, Json, Namespace, read_plant
 from uns.cli.output import note
 from uns.cli.run import RunOptions, run_hub, store_url
+from uns.cli.sparkplug import sparkplug_app
 from uns.historian.errors import HistorianError, QueryFailed, QueryRefused
 from uns.model.path import TopicError
 from uns.mqtt.errors import MqttError
@@ -45,6 +47,7 @@ order_app = typer.Typer(help="Orders.", rich_markup_mode=None)
 broker_app = typer.Typer(help="The broker.", rich_markup_mode=None)
 app.add_typer(order_app, name="order")
 app.add_typer(broker_app, name="broker")
+app.add_typer(sparkplug_app, name="sparkplug")
 
 Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="MQTT port (default: 1883).")]
 Broker = Annotated[
@@ -184,6 +187,21 @@ def order_submit(
 ) -> None:
     """Release an order. Prints the hub's answer; exit code 1 when it is refused."""
     orders.submit(file, data, as_json=as_json)
+
+
+@app.command(
+    epilog="Example: uns write acme/berlin/machining/housing/wash/_tag/bath-temperature 58.5",
+    context_settings={"ignore_unknown_options": True},  # a negative number is no option
+)
+def write(
+    topic: Annotated[str, typer.Argument(help="A `_tag` topic.")],
+    value: Annotated[str, typer.Argument(help="A number, true, false or a text.")],
+    *,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Write a value to a device. Prints the hub's answer; exit code 1 when it is refused."""
+    writing.write(topic, value, data, as_json=as_json)
 
 
 @app.command(epilog="Example: uns trace PUM-test-00001")

@@ -17,14 +17,15 @@ from typing import Any, Final, NamedTuple
 from bridges import PROTOCOLS
 from uns.cli.folder import Folder
 from uns.codec import Codec, encode_document
-from uns.model.observation import Observation
+from uns.model.observation import Observation, SetPoint
 from uns.model.plant import Bridge, Place, Plant
 from uns.mqtt.acl import bridge_user, edge_user
-from uns.mqtt.client import MqttClient
+from uns.mqtt.client import V5, MqttClient
 from uns.mqtt.errors import MqttError
 from uns.mqtt.message import Message, Will
-from uns.runtime.bridge import BridgeRunner, BridgeWiring
+from uns.runtime.bridge import WRITES_KEY, BridgeRunner, BridgeWiring, WriteBack
 from uns.runtime.clock import PlantClock, load_clock
+from uns.runtime.gate import Gate
 from uns.runtime.outbox import Outbox
 
 GOODBYE_TIMEOUT_S: Final = 2.0
@@ -52,6 +53,7 @@ class BridgeContext(NamedTuple):
     client: MqttClient
     commands: asyncio.Queue[Any]
     runner: BridgeRunner
+    set_points: asyncio.Queue[SetPoint]
 
 
 Observe = Callable[[BridgeContext], AsyncIterator[list[Observation]]]
@@ -61,20 +63,29 @@ Role = Callable[[Context], Awaitable[None]]
 def _opcua(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     from bridges.opcua.client import observe
 
-    return observe(b.settings, b.places, b.context.clock)
+    return observe(b.settings, b.places, b.context.clock, b.set_points)
 
 
 def _modbus(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     from bridges.modbus.client import observe
 
-    return observe(b.settings, b.places, b.context.clock)
+    return observe(b.settings, b.places, b.context.clock, b.set_points)
 
 
 def _sparkplug(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     from bridges.sparkplug.client import observe
 
     address = b.context.folder.address(bridge_user(b.context.arguments[0]))
-    return observe(b.settings, b.places, b.context.clock, address)
+    births = b.context.folder.root / "births" / b.context.arguments[0]
+    return observe(b.settings, b.places, b.context.clock, address, b.set_points, births)
+
+
+def _sparkplug_edge(b: BridgeContext) -> AsyncIterator[list[Observation]]:
+    from bridges.sparkplug_edge.client import Hub, observe
+
+    name, root = b.context.arguments[0], b.context.folder.root
+    hub = Hub(b.context.folder.address(bridge_user(name)), f"bridge-{name}-tags")
+    return observe(b.settings, b.context.plant, b.context.clock, hub, root / "edge" / name)
 
 
 def _erp(b: BridgeContext) -> AsyncIterator[list[Observation]]:
@@ -90,6 +101,7 @@ OBSERVE: Final[dict[str, Observe]] = {
     "opcua": _opcua,
     "modbus": _modbus,
     "sparkplug": _sparkplug,
+    "sparkplug-edge": _sparkplug_edge,
     "erp": _erp,
 }
 
@@ -103,6 +115,7 @@ async def run_bridge(context: Context) -> None:
     will = _bridge_will(context, name, bridge)
     client = MqttClient(context.folder.address(bridge_user(name)), f"bridge-{name}", will=will)
     outbox = Outbox(context.folder.outbox(f"bridge.{name}"))
+    write_back = _write_back(context, name, outbox)
     wiring = BridgeWiring(
         name=name,
         protocol=bridge.protocol,
@@ -114,11 +127,33 @@ async def run_bridge(context: Context) -> None:
         clock=context.clock,
         filters=_command_filters(plant) if bridge.protocol == "erp" else (),
         on_message=_into(commands, Codec(plant)),
+        write_back=write_back,
     )
     runner = BridgeRunner(wiring)
-    parts = BridgeContext(context, settings, plant.served_by(name), client, commands, runner)
-    async with client, saying_goodbye(client, will):
+    set_points = write_back.gate.set_points
+    parts = BridgeContext(
+        context, settings, plant.served_by(name), client, commands, runner, set_points
+    )
+    async with client, saying_goodbye(client, will), write_back.client:
         await runner.run(OBSERVE[bridge.protocol](parts))
+
+
+def _write_back(context: Context, name: str, outbox: Outbox) -> WriteBack:
+    """The gate, and a connection for its commands.
+
+    MQTT 5, so that a retained command is known as one; without a session, so that none waits at
+    the broker while the bridge is away.
+    """
+    places, plant = context.plant.served_by(name), context.plant
+    client = MqttClient(
+        context.folder.address(bridge_user(name)),
+        f"bridge-{name}-write",
+        clean_session=True,
+        protocol=V5,
+        retain_as_published=True,
+    )
+    gate = Gate(places, Codec(plant), context.clock, outbox.recall(WRITES_KEY))
+    return WriteBack(gate, client)
 
 
 @contextlib.asynccontextmanager

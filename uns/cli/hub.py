@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from bridges.sparkplug.directory import edge_nodes
 from uns.cli.errors import CommandError
 from uns.cli.folder import Folder, write_connection
 from uns.cli.live import Live
@@ -179,7 +180,7 @@ class Hub:
             run_as=current_user(),
             queue_messages=queue_messages_for(self.plant),
         )
-        prepare_broker(setup, broker_users(self.plant, password_of))
+        prepare_broker(setup, broker_users(self.plant, password_of, edge_nodes(self.plant)))
         if not elsewhere:
             await self._start_own_broker(say)
         address = Address(host, port, "hub", password_of("hub"))

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import typer
 
+from bridges.sparkplug.directory import edge_nodes
 from uns.cli.errors import CommandError, UsageError
 from uns.cli.folder import Folder, find_folder
 from uns.cli.hub import cache_folder
@@ -85,7 +86,7 @@ def broker_config(file: Path | None, part: str, *, as_json: bool) -> None:
     setup = BrokerSetup(
         "/var/lib/uns/broker", run_as=current_user(), queue_messages=queue_messages_for(plant)
     )
-    users = broker_users(plant, lambda _: "")
+    users = broker_users(plant, lambda _: "", edge_nodes(plant))
     text = render_config(setup) if part == "conf" else render_acl(users)
     if as_json:
         print_json({part: text})

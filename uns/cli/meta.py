@@ -1,15 +1,17 @@
 """Self-description: the `_meta` documents of a plant and the schemas of every payload. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from string import Formatter
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel
 
+from bridges.sparkplug.directory import origins
+from bridges.sparkplug.rules import Leaf, Origin
 from uns.fold import Document
 from uns.model.events import COMMANDS, EVENTS, Reply, Tag
 from uns.model.path import level_of
-from uns.model.plant import Plant
+from uns.model.plant import Place, Plant
 
 ISA95: Final = {
     "enterprise": "Enterprise",
@@ -18,16 +20,24 @@ ISA95: Final = {
     "line": "WorkCenter",
     "cell": "WorkUnit",
 }
+
+
+def command_schema(name: str) -> str:
+    """The schema's name of a command: `write/{tag}` is `cmd-write`."""
+    return f"cmd-{name.partition('/{')[0].replace('/', '-')}"
+
+
 SCHEMAS: Final[dict[str, type[BaseModel]]] = {
     "namespace": Plant,
     "tag": Tag,
     **EVENTS,
-    **{f"cmd-{name.replace('/', '-')}": model for name, model in COMMANDS.items()},
+    **{command_schema(name): model for name, model in COMMANDS.items()},
 }
 REFERENCE: Final = "#/components/schemas/{model}"
 PARAMETERS: Final = {
     "place": "enterprise/site/area/line/cell, cut from the right",
     "name": "the tag's name in namespace.yaml",
+    "tag": "a tag's name at a cell",
     "request_id": "as in the command that is answered",
 }
 
@@ -56,6 +66,7 @@ def _summary(path: str, node: Document) -> str:
 
 
 def _nodes(plant: Plant) -> dict[str, Document]:
+    resolved = origins(plant)
     nodes = {plant.enterprise: _node(plant.enterprise, "")}
     for site_name, site in plant.sites.items():
         site_path = f"{plant.enterprise}/{site_name}"
@@ -66,7 +77,7 @@ def _nodes(plant: Plant) -> dict[str, Document]:
     for path, place in plant.cells.items():
         line = {"bridge": place.line.bridge, "bottleneck": place.line.bottleneck}
         nodes.setdefault(place.line_path, {**_node(place.line_path, place.line.title), **line})
-        nodes[path] = {**_node(path, place.cell.title), "tags": _tags(place.cell.tags)}
+        nodes[path] = {**_node(path, place.cell.title), "tags": _tags(place, resolved)}
     return nodes
 
 
@@ -75,11 +86,14 @@ def _node(path: str, title: str) -> Document:
     return {"title": title, "level": level, "isa95": ISA95[level], "path": path}
 
 
-def _tags(tags: dict[str, Any]) -> Document:
-    return {
-        name: spec.model_dump(exclude_none=True, exclude_defaults=True)
-        for name, spec in tags.items()
-    }
+def _tags(place: Place, resolved: Mapping[Leaf, Origin]) -> Document:
+    """What the file says of each tag; where a map says the rest of its source, that too."""
+    tags: Document = {}
+    for name, spec in place.cell.tags.items():
+        tags[name] = spec.model_dump(exclude_none=True, exclude_defaults=True)
+        if origin := resolved.get(Leaf(place.path, name)):
+            tags[name]["source"] = {k: v for k, v in origin._asdict().items() if v is not None}
+    return tags
 
 
 def asyncapi(plant: Plant) -> Document:
@@ -88,8 +102,8 @@ def asyncapi(plant: Plant) -> Document:
         "tag": _channel("{place}/_tag/{name}", "tag", retain=True),
         **{f"event-{t}": _channel(_event_address(t), t, retain=False) for t in EVENTS},
         **{
-            f"cmd-{name.replace('/', '-')}": _channel(
-                f"{{place}}/_cmd/{name}", f"cmd-{name.replace('/', '-')}", retain=False
+            command_schema(name): _channel(
+                f"{{place}}/_cmd/{name}", command_schema(name), retain=False
             )
             for name in COMMANDS
         },

@@ -1,6 +1,7 @@
-"""A PLC that is an OPC UA server: one object a cell, one read-only variable a tag.
+"""A PLC that is an OPC UA server: one object a cell, one variable a tag.
 
-Owns node ids, data types and source timestamps. Does not know what a value means.
+Owns node ids, data types and source timestamps; a client may write what is `writable`. Does not
+know what a value means.
 """
 
 from collections.abc import Mapping
@@ -72,7 +73,9 @@ class OpcUaPlc:
             for tag, spec in place.cell.tags.items():
                 node, kind = _node_id(spec.source["node"], index), _variant_type(spec)
                 browse_name = ua.QualifiedName(tag, index)
-                await cell.add_variable(node, browse_name, _EMPTY[kind], kind)
+                variable = await cell.add_variable(node, browse_name, _EMPTY[kind], kind)
+                if spec.writable:
+                    await variable.set_writable()
                 self._nodes[TagName(path, tag)] = node, kind
 
 

@@ -27,6 +27,7 @@ ALWAYS: Final[Mapping[str, tuple[float, float]]] = {
     "degC": (61.0, 1.5),
     "bar": (6.1, 0.1),
     "kWh": (1.0, 0.0),
+    "Nm": (10.0, 0.0),
 }
 """By unit the middle and the spread of process values; the first ones are 0 at rest."""
 
@@ -58,6 +59,8 @@ def _value(tag: TagSpec, state: CellState) -> float:
     if unit in AT_WORK and state.packml != RUNNING:
         return 0.0
     middle, spread = AT_WORK.get(unit) or ALWAYS.get(unit, (0.0, 1.0))
+    if tag.writable:  # a set-point: shown once, then it is whatever was written
+        return middle
     return round(middle + spread * state.noise, 2)
 
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from uns.demo.pace import Clock
 from uns.demo.plc import INTEGERS, TEXTS, TagName, Values
@@ -21,7 +21,7 @@ from uns.sparkplug.edge import Change, Command, EdgeNode, next_bd_seq
 from uns.sparkplug.node import SEQ_MODULUS
 from uns.sparkplug.outputs import Publish
 from uns.sparkplug.topic import NAMESPACE, MessageType
-from uns.sparkplug.values import Metric
+from uns.sparkplug.values import Metric, Value
 
 BD_SEQ_FILE: Final = "bd_seq"
 KEEPALIVE_S: Final = 5
@@ -35,6 +35,7 @@ class _Tag:
     device: Device
     metric: str
     datatype: DataType
+    writable: bool
     value: Scalar = None
     at_ms: int = 0
 
@@ -146,10 +147,20 @@ class SparkplugEdge:
         async for batch in client.batches():
             for message in batch:
                 command = edge.command(message.topic, message.payload)
-                if isinstance(command, Command) and command.rebirth:
-                    self._births_wanted = True
-                    self._wake.set()
+                if isinstance(command, Command):
+                    self._obey(command)
             client.ack(batch)
+
+    def _obey(self, command: Command) -> None:
+        """Births when wanted; a writable metric takes the value and shows it, others ignore it."""
+        self._births_wanted |= command.rebirth
+        for write in command.writes:
+            for name, tag in self._tags.items():
+                place = (tag.device, tag.metric)
+                if tag.writable and place == (write.device, write.name) and _is_scalar(write.value):
+                    tag.value, tag.at_ms = write.value, self._clock()
+                    self._changed[name] = None
+        self._wake.set()
 
     async def _speak(self, edge: EdgeNode, client: MqttClient) -> None:
         """The only one that makes messages with a seq, so that they leave in its order."""
@@ -189,7 +200,12 @@ class SparkplugEdge:
 
 
 def _tag(spec: TagSpec) -> _Tag:
-    return _Tag(spec.source.get("device"), spec.source["metric"], _datatype(spec))
+    writable = spec.writable is not None
+    return _Tag(spec.source.get("device"), spec.source["metric"], _datatype(spec), writable)
+
+
+def _is_scalar(value: Value) -> TypeGuard[Scalar]:
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _datatype(spec: TagSpec) -> DataType:

@@ -7,17 +7,30 @@ Bridges write the first group, processors the second, the hub the third.
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+)
 
-from uns.model.observation import Quality
+from uns.model.observation import Quality, Scalar
+from uns.model.path import key_of, matches
 
 IDENTIFIER_LENGTH_MAX: Final = 128
+VALUE_LENGTH_MAX: Final = 240
+INTEGER_MAX: Final = 2**64 - 1
 Identifier = Annotated[str, Field(min_length=1, max_length=IDENTIFIER_LENGTH_MAX)]
 Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Quantity = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
 UnitOfMeasure = Annotated[str, Field(max_length=32)]
 Millis = Annotated[int, Field(ge=0, lt=2**53)]
+Value = StrictBool | StrictInt | StrictFloat | StrictStr | None
 Verdict = Literal["pass", "fail", "pending"]
 
 
@@ -30,7 +43,7 @@ class Payload(BaseModel):
 class Tag(Payload):
     """A value from a device, latest wins. `timestamp_ms` is the source's clock."""
 
-    value: StrictBool | StrictInt | StrictFloat | StrictStr | None
+    value: Value
     timestamp_ms: Millis
     quality: Quality
     unit: str | None = None
@@ -239,6 +252,24 @@ class Reply(Event):
     reason: str
 
 
+class WriteAttempted(Event):
+    """A request to write a tag was answered: who asked for what, and what became of it.
+
+    `new_value` is what the device showed afterwards; null where nothing was read back.
+    """
+
+    type_name: ClassVar[str] = "write-attempted"
+    type: Literal["write-attempted"] = "write-attempted"
+    request_id: Identifier
+    tag: Identifier
+    value: Value
+    old_value: Value
+    new_value: Value
+    actor: Annotated[str, Field(max_length=IDENTIFIER_LENGTH_MAX)] | None = None
+    outcome: Literal["accepted", "refused"]
+    reason: str
+
+
 class Rejected(Event):
     """Input a bridge refused, with its original bytes (base64, at most 64 kB) and their hash."""
 
@@ -272,6 +303,7 @@ BRIDGE_EVENTS: Final[tuple[type[Event], ...]] = (
     Loaded,
     Released,
     Reply,
+    WriteAttempted,
     Rejected,
 )
 PROCESSOR_EVENTS: Final[tuple[type[Event], ...]] = (
@@ -302,4 +334,40 @@ class ReleaseOrder(Command):
     order: dict[str, Any]
 
 
-COMMANDS: Final[dict[str, type[Command]]] = {"order/release": ReleaseOrder}
+def _is_key(request_id: str) -> str:
+    key_of(request_id)
+    return request_id
+
+
+def _is_bounded(value: Scalar) -> Scalar:
+    if isinstance(value, str) and len(value) > VALUE_LENGTH_MAX:
+        raise ValueError(f"a text to write is at most {VALUE_LENGTH_MAX} characters long")
+    if isinstance(value, int) and abs(value) > INTEGER_MAX:
+        raise ValueError("an integer to write has at most 64 bits")
+    return value
+
+
+class WriteTag(Command):
+    """`_cmd/write/<tag>` at a cell: write a value to the device behind a tag.
+
+    `request_id` becomes the last segment of the answer's topic. After `expires_at_ms` (plant
+    time) the command is refused.
+    """
+
+    request_id: Annotated[Identifier, AfterValidator(_is_key)]
+    value: Annotated[StrictBool | StrictInt | StrictFloat | StrictStr, AfterValidator(_is_bounded)]
+    expires_at_ms: Millis | None = None
+    actor: Annotated[str, Field(max_length=IDENTIFIER_LENGTH_MAX)] | None = None
+
+
+COMMANDS: Final[dict[str, type[Command]]] = {
+    "order/release": ReleaseOrder,
+    "write/{tag}": WriteTag,
+}
+"""By what follows `_cmd/`; braces stand for any one segment."""
+
+
+def command_named(name: str) -> type[Command] | None:
+    """The payload model of what follows `_cmd/` in a topic."""
+    found = (m for known, m in COMMANDS.items() if matches(known.replace("{tag}", "+"), name))
+    return next(found, None)

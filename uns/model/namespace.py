@@ -4,7 +4,7 @@ Owns reading and checking. Knows no file system: the caller brings the text, and
 each bridge protocol as a table. YAML aliases, duplicate and unknown keys are refused.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from io import StringIO
 from typing import Any, Final, NamedTuple, get_args
@@ -20,16 +20,19 @@ from uns.model.plant import Plant
 
 BYTES_MAX: Final = 5_000_000
 Location = tuple[str | int, ...]
+Finding = tuple[Location, str]
 
 
 class Protocol(NamedTuple):
     """What a bridge protocol adds to the check: its settings and its tag addresses.
 
-    `source` is None for a protocol that reads no tags (ERP).
+    `source` is None for a protocol that reads no tags (ERP). `check` looks at the whole plant
+    once all settings and sources are well-formed; then no two sources of the protocol are equal.
     """
 
     settings: type[BaseModel]
     source: type[BaseModel] | None
+    check: Callable[[Plant], Iterable[Finding]] | None = None
 
 
 class Fault(NamedTuple):
@@ -66,6 +69,12 @@ def parse_namespace(text: str, file: str, protocols: Mapping[str, Protocol]) -> 
         for where, message in _cross_checks(plant, protocols)
     ]
     faults += _protocol_faults(plant, protocols, document, file)
+    if not faults:
+        faults += [
+            Fault(file, *_position(document, where), message)
+            for protocol in protocols.values()
+            for where, message in (protocol.check(plant) if protocol.check else ())
+        ]
     if faults:
         raise NamespaceError(sorted(faults, key=_order))
     return plant
@@ -197,7 +206,7 @@ def _protocol_faults(
         protocol = protocols.get(served_by.protocol) if served_by else None
         if protocol and protocol.source:
             for name, tag in place.cell.tags.items():
-                where = (*_where(place.path), "tags", name, "source")
+                where = (*where_of(place.path), "tags", name, "source")
                 yield from _check(protocol.source, tag.source, document, file, where)
 
 
@@ -218,18 +227,23 @@ def _check(
                 yield fault
 
 
-def _where(cell_path: str) -> Location:
+def where_of(cell_path: str) -> Location:
+    """Where a cell stands in the file."""
     _, site, area, line, cell = cell_path.split("/")
     return ("sites", site, "areas", area, "lines", line, "cells", cell)
 
 
-Finding = tuple[Location, str]
-
-
 def _cross_checks(plant: Plant, protocols: Mapping[str, Protocol]) -> Iterator[Finding]:
-    for check in (_check_sites, _check_lines, _check_cells, _check_items, _check_reasons):
+    for check in (
+        _check_sites,
+        _check_lines,
+        _check_cells,
+        _check_interlocks,
+        _check_items,
+        _check_reasons,
+    ):
         yield from check(plant)
-    yield from _check_addresses(plant)
+    yield from _check_addresses(plant, protocols)
     for name, bridge in plant.bridges.items():
         if bridge.protocol not in protocols:
             hint = did_you_mean(bridge.protocol, protocols)
@@ -252,7 +266,7 @@ def _check_sites(plant: Plant) -> Iterator[Finding]:
 
 def _check_lines(plant: Plant) -> Iterator[Finding]:
     for places in plant.lines.values():
-        line, where = places[0].line, _where(places[0].path)[:6]
+        line, where = places[0].line, where_of(places[0].path)[:6]
         if line.bridge not in plant.bridges:
             yield (
                 (*where, "bridge"),
@@ -271,7 +285,7 @@ _ONCE: Final = frozenset(
 
 def _check_cells(plant: Plant) -> Iterator[Finding]:
     for place in plant.cells.values():
-        where = _where(place.path)
+        where = where_of(place.path)
         for item in place.cell.ideal_cycle_ms:
             if item not in plant.items:
                 hint = did_you_mean(item, plant.items)
@@ -289,6 +303,16 @@ def _check_cells(plant: Plant) -> Iterator[Finding]:
                     (*where, "tags", name, "item"),
                     f"unknown item '{tag.item}'{did_you_mean(tag.item, plant.items)}",
                 )
+
+
+def _check_interlocks(plant: Plant) -> Iterator[Finding]:
+    for place in plant.cells.values():
+        tags = place.cell.tags
+        for name, tag in tags.items():
+            for n, interlock in enumerate(tag.writable.interlock if tag.writable else ()):
+                if interlock.tag not in tags:
+                    at = (*where_of(place.path), "tags", name, "writable", "interlock", n, "tag")
+                    yield at, f"unknown tag '{interlock.tag}'{did_you_mean(interlock.tag, tags)}"
 
 
 def _check_items(plant: Plant) -> Iterator[Finding]:
@@ -327,7 +351,7 @@ def _check_routing(plant: Plant, name: str) -> Iterator[Finding]:
                 f"unknown cell '{cell}'{did_you_mean(cell, cells)}",
             )
         elif name not in cells[cell].ideal_cycle_ms:
-            at = (*_where(f"{line}/{cell}"), "ideal_cycle_ms")
+            at = (*where_of(f"{line}/{cell}"), "ideal_cycle_ms")
             yield at, f"no ideal cycle for item '{name}', which is routed over this cell"
     for cell in item.specifications:
         if cell not in item.routing.operations:
@@ -355,13 +379,16 @@ def _check_reasons(plant: Plant) -> Iterator[Finding]:
             yield ("reasons", code, "parent"), f"unknown reason '{reason.parent}'{hint}"
 
 
-def _check_addresses(plant: Plant) -> Iterator[Finding]:
+def _check_addresses(plant: Plant, protocols: Mapping[str, Protocol]) -> Iterator[Finding]:
     seen: dict[tuple[str, str], str] = {}
     for place in plant.cells.values():
+        served_by = plant.bridges.get(place.line.bridge)
+        if served_by and served_by.protocol in protocols and protocols[served_by.protocol].check:
+            continue
         for name, tag in place.cell.tags.items():
             address = (place.line.bridge, repr(sorted(tag.source.items())))
             here = f"{place.path}/_tag/{name}"
             if address in seen:
-                where = (*_where(place.path), "tags", name, "source")
+                where = (*where_of(place.path), "tags", name, "source")
                 yield where, f"this source already feeds {seen[address]}"
             seen.setdefault(address, here)

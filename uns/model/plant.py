@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from uns.model.calendar import Calendar, Shift
 from uns.model.path import SEGMENT, parent
@@ -43,6 +52,46 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Choice = StrictBool | StrictInt | StrictFloat | StrictStr
+Choices = Annotated[tuple[Choice, ...], Field(min_length=1, max_length=64)]
+
+
+class Interlock(Part):
+    """A tag of the same cell that must hold one of some values; a state goes by its PackML name."""
+
+    tag: Segment
+    one_of: Choices
+
+
+class Writable(Part):
+    """That a tag may be written, and within which bounds; without it nothing is ever written.
+
+    minimum, maximum: the range of a number, both included, in the tag's unit.
+    one_of: instead of a range, every value that may be written.
+    interval_ms_min: the least time between two writes.
+    interlock: all of these must hold, with good quality.
+    write_timeout_ms: without the device's answer for this long the write counts as failed.
+    """
+
+    minimum: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    maximum: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    one_of: Choices | None = None
+    interval_ms_min: Annotated[int, Field(ge=0, le=86_400_000)] = 1_000
+    interlock: Annotated[tuple[Interlock, ...], Field(max_length=16)] = ()
+    write_timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 3_000
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> "Writable":
+        if self.one_of is not None:
+            if (self.minimum, self.maximum) != (None, None):
+                raise ValueError("'one_of' stands instead of 'minimum' and 'maximum'")
+        elif self.minimum is None or self.maximum is None:
+            raise ValueError("a writable tag needs 'minimum' and 'maximum', or 'one_of'")
+        elif self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum:g} is above maximum {self.maximum:g}")
+        return self
+
+
 class TagSpec(Part):
     """One tag of a cell and the address it is read from.
 
@@ -53,6 +102,7 @@ class TagSpec(Part):
     characteristic: for role `characteristic`, its name in specifications.
     item: for role `lot_in`, which component the lot is of; without it, the work in process of
         the item being made (one piece in, one piece out).
+    writable: within which bounds the tag may be written; without it, it never is.
     """
 
     role: Role = "value"
@@ -63,6 +113,7 @@ class TagSpec(Part):
     characteristic: Characteristic | None = None
     item: Segment | None = None
     title: str | None = None
+    writable: Writable | None = None
 
 
 class Cell(Part):

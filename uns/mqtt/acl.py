@@ -5,11 +5,13 @@ writes this down (broker_config does). The rules repeat the column "written by" 
 a kind of topic has one kind of writer. Who has no rule has no access.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from uns.model.path import LEVELS
 from uns.model.plant import Bridge, Plant
+from uns.sparkplug.naming import EDGE_NODE, GROUP, descriptor
 
 Access = Literal["read", "write"]
 READ: Final = "read"
@@ -79,6 +81,17 @@ def _served(subject: _Subject) -> list[str]:
     return [f"{line}/{cells}" for line in lines for cells in ("", "+/")]
 
 
+def _host(subject: _Subject) -> list[str]:
+    """Everything, for a Sparkplug host on this broker; one on a foreign server has no business."""
+    return [] if "server" in subject.names else [""]
+
+
+def _speaking_host(subject: _Subject) -> list[str]:
+    """The same, unless it only listens."""
+    bridge = subject.plant.bridges[subject.names["name"]]
+    return [] if bridge.settings.get("passive") else _host(subject)
+
+
 COMPONENTS: Final[dict[str, tuple[Rule, ...]]] = {
     "processor": (
         Rule(READ, _anywhere, "_event/#"),
@@ -115,6 +128,7 @@ COMPONENTS: Final[dict[str, tuple[Rule, ...]]] = {
 BRIDGE: Final = (
     Rule(WRITE, _served, "_tag/#"),
     Rule(WRITE, _served, "_event/#"),
+    Rule(READ, _served, "_cmd/write/+"),
     Rule(WRITE, _enterprise, "_hub/bridge/{name}/#"),
     Rule(WRITE, _enterprise, "_hub/reject/#"),
     Rule(READ, _enterprise, "_hub/watermark/#"),
@@ -128,14 +142,18 @@ PROTOCOLS: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(WRITE, _sites, "_event/#"),
     ),
     "sparkplug": (
-        Rule(READ, _root, "spBv1.0/{group}/#"),
-        Rule(READ, _root, "spBv1.0/STATE/{host_id}"),
-        Rule(WRITE, _root, "spBv1.0/{group}/NCMD/{edge_node}"),
-        Rule(WRITE, _root, "spBv1.0/{group}/DCMD/{edge_node}/+"),
-        Rule(WRITE, _root, "spBv1.0/STATE/{host_id}"),
+        Rule(READ, _host, "spBv1.0/#"),
+        Rule(READ, _host, "$sparkplug/certificates/spBv1.0/#"),
+        Rule(WRITE, _speaking_host, "spBv1.0/STATE/{host_id}"),
     ),
 }
 """What a bridge of a protocol may besides."""
+
+HOST: Final = (
+    Rule(WRITE, _speaking_host, "spBv1.0/{group}/NCMD/{edge_node}"),
+    Rule(WRITE, _speaking_host, "spBv1.0/{group}/DCMD/{edge_node}/+"),
+)
+"""What a Sparkplug bridge may besides, for each edge node that it follows."""
 
 EDGE: Final = (
     Rule(WRITE, _root, "spBv1.0/{group}/NBIRTH/{edge_node}"),
@@ -150,16 +168,30 @@ EDGE: Final = (
 )
 """What the edge node of a Sparkplug bridge may: speak for itself (Sparkplug 3.0, 4.1)."""
 
+EXPORTED: Final = (
+    Rule(READ, _root, "{line}/+/_tag/#"),
+    Rule(READ, _root, "{line}/+/_event/reply/+"),
+    Rule(WRITE, _root, "{line}/+/_cmd/write/+"),
+)
+"""What a Sparkplug edge bridge may at each line that it shows; EDGE too, on the hub's broker."""
 
-def broker_users(plant: Plant, passwords: Callable[[str], str]) -> list[BrokerUser]:
-    """All users of a plant's broker: components, `bridge-<name>`, `edge-<edge node>`.
+EdgeNodes = Mapping[str, Iterable[tuple[str, str]]]
 
+
+def broker_users(
+    plant: Plant, passwords: Callable[[str], str], edge_nodes: EdgeNodes = MappingProxyType({})
+) -> list[BrokerUser]:
+    """All users of a plant's broker.
+
+    Components, `bridge-<name>`, `edge-<edge node>` for the edge node that a bridge's settings
+    name, `edges-<bridge>` for those that only its sources and its map name.
     passwords: the password of a user name, for as long as the name exists.
+    edge_nodes: by bridge, the (group, edge node) that it follows on this broker.
     """
-    return [
-        BrokerUser(name, passwords(name), tuple(dict.fromkeys(_grants(rules, subject))))
-        for name, rules, subject in _identities(plant)
-    ]
+    grants: dict[str, dict[Grant, None]] = {}
+    for name, rules, subject in _identities(plant, edge_nodes):
+        grants.setdefault(name, {}).update(dict.fromkeys(_grants(rules, subject)))
+    return [BrokerUser(name, passwords(name), tuple(each)) for name, each in grants.items()]
 
 
 def bridge_user(bridge: str) -> str:
@@ -172,14 +204,48 @@ def edge_user(edge_node: str) -> str:
     return f"edge-{edge_node}"
 
 
-def _identities(plant: Plant) -> Iterator[tuple[str, tuple[Rule, ...], _Subject]]:
+def edges_user(bridge: str) -> str:
+    """The user name of the edge nodes that only a bridge's sources and map name."""
+    return f"edges-{bridge}"
+
+
+def _identities(
+    plant: Plant, edge_nodes: EdgeNodes
+) -> Iterator[tuple[str, tuple[Rule, ...], _Subject]]:
     for name, rules in COMPONENTS.items():
         yield name, rules, _Subject(plant, {})
     for name, bridge in plant.bridges.items():
         subject = _Subject(plant, _names(name, bridge))
         yield bridge_user(name), BRIDGE + PROTOCOLS.get(bridge.protocol, ()), subject
-        if bridge.protocol == "sparkplug":
-            yield edge_user(subject.names["edge_node"]), EDGE, subject
+        if bridge.protocol == "sparkplug" and "server" not in subject.names:
+            yield from _edges(subject, edge_nodes.get(name, ()))
+        elif bridge.protocol == "sparkplug-edge":
+            yield from _exports(bridge, subject)
+
+
+def _edges(
+    subject: _Subject, followed: Iterable[tuple[str, str]]
+) -> Iterator[tuple[str, tuple[Rule, ...], _Subject]]:
+    name, names = subject.names["name"], subject.names
+    own = (names.get("group", ""), names.get("edge_node", ""))
+    for node in dict.fromkeys((*([own] if all(own) else []), *followed)):
+        of_node = _Subject(subject.plant, names | {"group": node[0], "edge_node": node[1]})
+        yield bridge_user(name), HOST, of_node
+        yield edge_user(node[1]) if node == own else edges_user(name), EDGE, of_node
+
+
+def _exports(bridge: Bridge, subject: _Subject) -> Iterator[tuple[str, tuple[Rule, ...], _Subject]]:
+    """What a Sparkplug edge bridge may for each line that it shows."""
+    settings, plant = bridge.settings, subject.plant
+    shown = {f"{plant.enterprise}/{line}" for line in settings.get("lines", ())}
+    rules = EXPORTED if settings.get("servers") else EXPORTED + EDGE
+    for line in plant.lines:
+        if not shown or line in shown:
+            node = descriptor(
+                line, settings.get("group", GROUP), settings.get("edge_node", EDGE_NODE)
+            )
+            names = {**subject.names, **node._asdict(), "line": line}
+            yield bridge_user(names["name"]), rules, _Subject(plant, names)
 
 
 def _names(name: str, bridge: Bridge) -> dict[str, str]:

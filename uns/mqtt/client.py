@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from uns.mqtt.errors import Closed, MqttError, PayloadTooLarge
 from uns.mqtt.inbox import Inbox
@@ -55,6 +56,8 @@ class MqttClient:
     will: what the broker publishes when we vanish.
     window: QoS 1 publishes that may be unacknowledged; further ones wait.
     protocol: V311 or V5; only V5 can raise PublishRefused.
+    retain_as_published: on V5, `Message.retain` tells how a message was published, also a new one
+        (MQTT 5, 3.8.3.1); else only that it came from the retained set.
     keepalive_s: a silent connection is given up after at most twice this time.
     on_connect: awaited after each connect with whether the broker kept our session, when the
         subscriptions stand and before `connected` is set. What it raises ends the client; a lost
@@ -75,6 +78,7 @@ class MqttClient:
         will: Will | None = None,
         window: int = 1_000,
         protocol: MQTTProtocolVersion = V311,
+        retain_as_published: bool = False,
         keepalive_s: int = 10,
         on_connect: OnConnect | None = None,
         inbox_limit: int = INBOX_LIMIT,
@@ -82,6 +86,7 @@ class MqttClient:
         self.on_connect = on_connect
         self.connected = asyncio.Event()
         self._window = window
+        self._retain_as_published = retain_as_published and protocol == V5
         self._paho = _paho(client_id, protocol, clean=clean_session)
         _configure(self._paho, address, will, keepalive_s, clean=clean_session)
         self._wire = Wire(self._paho, self._after_read)
@@ -204,8 +209,11 @@ class MqttClient:
         """Tell the broker that these are done: it forgets them. In any order, see Inbox."""
         self._wire.acknowledge(self._inbox.acknowledge(messages))
 
-    async def disconnect(self) -> None:
-        """Wait shortly for outstanding acks, say goodbye (no will), end. Twice is once."""
+    async def disconnect(self, *, with_will: bool = False) -> None:
+        """Wait shortly for outstanding acks, say goodbye, end. Twice is once.
+
+        The will is not published; on MQTT 5 it is, if so wished (`with_will`).
+        """
         if self._link.online.is_set():
             with suppress(TimeoutError, MqttError):
                 async with asyncio.timeout(GOODBYE_TIMEOUT_S):
@@ -213,7 +221,7 @@ class MqttClient:
         if self._life:
             self._life.cancel()
             await asyncio.wait({self._life})
-        await self._wire.goodbye()
+        await self._wire.goodbye(with_will=with_will)
         self._fail(Closed("the client was disconnected"))
 
     async def _send_unconfirmed(
@@ -244,10 +252,17 @@ class MqttClient:
             await self._subscriptions.ask(missing)
 
     def _send_subscribe(self, filters: list[tuple[str, int]]) -> int:
-        _, mid = self._paho.subscribe(filters)
+        _, mid = self._paho.subscribe(self._as_asked(filters))
         if mid is None:
             raise ConnectionError("not connected")
         return mid
+
+    def _as_asked(
+        self, filters: list[tuple[str, int]]
+    ) -> list[tuple[str, int]] | list[tuple[str, SubscribeOptions]]:
+        if not self._retain_as_published:
+            return filters
+        return [(f, SubscribeOptions(qos, retainAsPublished=True)) for f, qos in filters]
 
     def _check(self) -> None:
         if self._failure:

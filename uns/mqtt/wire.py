@@ -13,6 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from paho.mqtt.client import Client
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from uns.mqtt.message import Address
 
@@ -23,6 +25,7 @@ READ_BYTES: Final = 65_536
 WRITE_BYTES_MAX: Final = 1_048_576
 MISC_INTERVAL_S: Final = 1.0
 LINGER_S: Final = 1.0
+WITH_WILL: Final = ReasonCode(PacketTypes.DISCONNECT, identifier=0x04)
 
 
 async def dial(address: Address) -> socket.socket:
@@ -196,9 +199,10 @@ class Wire:
             self._socket.abandon()
             self._read()
 
-    async def goodbye(self) -> None:
+    async def goodbye(self, *, with_will: bool = False) -> None:
         """End the connection with a DISCONNECT, and wait shortly until the broker has read it.
 
+        with_will: have the will published all the same (MQTT 5, 3.14.2.1, reason 0x04).
         The broker closes when it comes to our DISCONNECT (MQTT 3.1.1, 3.14.4). Closing first would
         reset the connection if anything is unread here: our last acks would be lost, and the will
         published after all.
@@ -206,7 +210,7 @@ class Wire:
         if self._socket is None:
             return
         lingering = self._socket.duplicate()
-        self.paho.disconnect()
+        self.paho.disconnect(WITH_WILL if with_will else None)
         self._write()
         self.drop()
         with lingering, suppress(OSError):  # a TimeoutError is one

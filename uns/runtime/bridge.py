@@ -11,18 +11,20 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from uns.codec import encode_document, encode_tag
 from uns.fold import Draft
 from uns.model.events import Rejected
-from uns.model.observation import BadInput, Fact, Link, Observation, Reading
+from uns.model.observation import BadInput, Fact, Link, Observation, Reading, Written
 from uns.model.path import parent, to_dotted
 from uns.model.plant import Place, Plant
 from uns.model.signals import CellFact, Memory, derive, lost
 from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Message, Session
 from uns.runtime.errors import OutboxFull
+from uns.runtime.gate import Decision, Gate
 from uns.runtime.outbox import Outbox
 from uns.runtime.sender import Sender
 
@@ -30,6 +32,8 @@ HEALTH_EVERY_S: Final = 1.0
 REMEMBER_EVERY_S: Final = 5.0  # how far an unobserved time may seem longer than it was
 ORIGINAL_BYTES_MAX: Final = 64_000
 FULL_RETRY_S: Final = 1.0
+WRITES_LOOK_S: Final = 0.1
+WRITES_KEY: Final = "writes"
 LINK_REASON_LENGTH_MAX: Final = 60
 
 log = logging.getLogger(__name__)
@@ -48,6 +52,14 @@ class Endpoint:
 
 
 @dataclass
+class WriteBack:
+    """How values get to the devices of a bridge: the gate, and where its commands come from."""
+
+    gate: Gate
+    client: MqttClient
+
+
+@dataclass
 class BridgeWiring:
     """What a bridge runs with; `home` is where its own rejects are said (a line or a site)."""
 
@@ -61,6 +73,7 @@ class BridgeWiring:
     clock: Callable[[], int]
     filters: tuple[str, ...] = ()
     on_message: OnMessage | None = None
+    write_back: WriteBack | None = None
 
 
 @dataclass
@@ -107,6 +120,9 @@ class BridgeRunner:
             tasks.create_task(self._sender.run())
             tasks.create_task(self._flush_tags())
             tasks.create_task(self._say_health())
+            if write_back := self._w.write_back:
+                tasks.create_task(self._heed_commands(write_back))
+                tasks.create_task(self._watch_writes(write_back.gate))
             async for batch in observe:
                 await self.take(batch)
 
@@ -123,6 +139,7 @@ class BridgeRunner:
             self._remembered_s, changed = time.monotonic(), list(self._memory)
         keys = {f"fact:{f.business_key}": encode_document(f.body) for f in facts if f.business_key}
         await self._store(drafts, changed, {key: body.decode() for key, body in keys.items()})
+        await self._written(observations)
 
     def known_fact(self, prefix: str) -> dict[str, str]:
         """Bodies (JSON) of recorded facts by business key, for keys with a prefix."""
@@ -253,6 +270,50 @@ class BridgeRunner:
                 elif self._w.on_message:
                     self._w.on_message(message)
             self._w.client.ack(batch)
+
+    async def _heed_commands(self, write_back: WriteBack) -> None:
+        """Judge commands as they come; one whose judgement cannot be recorded is not followed."""
+        await write_back.client.subscribe(write_back.gate.filters)
+        async for batch in write_back.client.batches():
+            for message in batch:
+                try:
+                    self._decide(write_back.gate.take(message, self._tags.readings))
+                except OutboxFull as full:
+                    log.error("%s is not followed: %s", message.topic, full)  # noqa: TRY400 - no traceback: designed
+            write_back.client.ack(batch)
+
+    async def _written(self, observations: Iterable[Observation]) -> None:
+        for written in observations:
+            if isinstance(written, Written) and self._w.write_back:
+                await self._decide_surely(partial(self._w.write_back.gate.written, written))
+
+    async def _watch_writes(self, gate: Gate) -> None:
+        """Answer what the last run left open, then what the devices do not answer in time."""
+        while await self._decide_surely(gate.interrupted):
+            pass
+        while await gate.busy.wait():
+            while await self._decide_surely(gate.overdue):
+                pass
+            await asyncio.sleep(WRITES_LOOK_S)
+
+    async def _decide_surely(self, decide: Callable[[], Decision | None]) -> bool:
+        """Decide anew until the outbox has room; whether there was anything to decide."""
+        while True:
+            try:
+                return self._decide(decide())
+            except OutboxFull as full:
+                log.error("%s; an answer waits", full)  # noqa: TRY400 - no traceback: designed
+                await asyncio.sleep(FULL_RETRY_S)
+
+    def _decide(self, decision: Decision | None) -> bool:
+        """Make a decision durable, then let it act. Raises OutboxFull: then nothing happened."""
+        if decision is None or self._w.write_back is None:
+            return False
+        pairs = [(self._source(draft.path), draft) for draft in decision.drafts]
+        self._w.outbox.append(pairs, {WRITES_KEY: decision.ledger.model_dump_json()})
+        self._w.write_back.gate.commit(decision)
+        self._sender.wake()
+        return True
 
     async def _flush_tags(self) -> None:
         while True:

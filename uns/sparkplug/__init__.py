@@ -10,11 +10,20 @@ Times are UTC milliseconds since 1970 and enter as arguments; what is to be sent
     values     what a payload means: Payload, Metric, DataSet, Template, Property
     reading    protobuf message -> values
     writing    values -> protobuf message
+    compression  the compressed envelope
     payload    bytes <-> Payload, with the bounds
     state      the STATE messages of a host application
     outputs    what the sessions return
     catalogue  what a birth declares, and DATA read by it
     node       what a host application knows of one edge node
+    applying   what births, deaths and data do to that
     host       a host application's view of all edge nodes
     edge       one edge node's MQTT session
+    edge_metrics    what an edge node shows: values, types, presence
+    edge_queue      what it could not say yet
+    edge_session    an edge node over all its sessions: births, servers, history
+    edge_settings   who an edge node is, and what it needs to connect
+    primary         what it believes of its primary host
+    naming          how a line is called as an edge node
+    spectator  any message for a person who looks on
 """

@@ -7,15 +7,18 @@ node and also those that number each device from zero.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import repeat, starmap
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from uns.sparkplug.datatype import QUICK_FIELDS
 from uns.sparkplug.errors import DecodeError
 from uns.sparkplug.outputs import MetricValue
 from uns.sparkplug.reading import VALUE_READERS, ValueReader, read_properties
+from uns.sparkplug.schema import is_terse
 from uns.sparkplug.values import QUALITY_GOOD, Metric, quality_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from uns.sparkplug.datatype import DataType
     from uns.sparkplug.schema import Wire
@@ -38,16 +41,24 @@ class Bound(NamedTuple):
     read: ValueReader
 
 
+Quick: TypeAlias = "tuple[str, DataType, ValueReader, str, int, int | None, int]"
+"""A Bound, then where its value stands (see QUICK_FIELDS); flat, to be unpacked in one step."""
+
+
 class Catalogue(NamedTuple):
-    """The declared metrics of one place."""
+    """The declared metrics of one place; `quick` holds by alias those of one plain field.
+
+    Alias 0 is never among them: it is what an absent alias reads as.
+    """
 
     names: dict[str, Bound]
     aliases: dict[int, Bound]
+    quick: dict[int, Quick]
 
 
 def declare(metrics: Iterable[Metric]) -> Catalogue:
     """Bind the metrics of a birth, or raise DecodeError when they cannot be told apart."""
-    catalogue = Catalogue({}, {})
+    catalogue = Catalogue({}, {}, {})
     for metric in metrics:
         bound = _bind(metric)
         if bound.name in catalogue.names:
@@ -59,6 +70,8 @@ def declare(metrics: Iterable[Metric]) -> Catalogue:
             other = catalogue.aliases[metric.alias].name
             raise DecodeError(f"alias {metric.alias} is both {other!r} and {bound.name!r}")
         catalogue.aliases[metric.alias] = bound
+        if metric.alias and bound.datatype in QUICK_FIELDS:
+            catalogue.quick[metric.alias] = (*bound, *QUICK_FIELDS[bound.datatype])
     return catalogue
 
 
@@ -111,8 +124,40 @@ def values_of_birth(place: Place, metrics: Iterable[Metric], at_ms: int) -> list
 
 
 def values_of_data(place: Place, catalogue: Catalogue, wire: Wire, at_ms: int) -> list[MetricValue]:
-    """Give the values of a DATA payload, all of them or, as DecodeError, none."""
+    """Give the values of a DATA payload, all of them or, as DecodeError, none.
+
+    `tuple.__new__` makes a MetricValue in a third of the time of its own constructor.
+    """
+    if is_terse(wire):
+        try:
+            rows = _terse_rows(place, catalogue.quick, wire.metrics, at_ms)
+            pairs = zip(repeat(MetricValue), rows)
+            return list(starmap(tuple.__new__, pairs))
+        except (KeyError, DecodeError):
+            pass  # the careful reading takes it, or says which metric is wrong
     return [_value_of_data(place, catalogue, metric, at_ms) for metric in wire.metrics]
+
+
+def _terse_rows(
+    place: Place, quick: dict[int, Quick], metrics: Iterable[Wire], at_ms: int
+) -> Iterator[tuple[Any, ...]]:
+    """Read metrics that say no more than time and value beside an alias: three fields each.
+
+    Raises KeyError or DecodeError when a metric is not so plain.
+    """
+    group, edge_node, device = place
+    good = QUALITY_GOOD
+    for metric in metrics:
+        name, datatype, read, field, low, high, modulus = quick[metric.alias]
+        value = getattr(metric, field)
+        if not value:
+            value = value if metric.HasField(field) else read(metric)
+        elif high is not None and value > high:
+            value -= modulus
+            if value < low:
+                value = read(metric)
+        time_ms = metric.timestamp or at_ms
+        yield group, edge_node, device, name, value, time_ms, datatype, False, good
 
 
 def _value_of_data(place: Place, catalogue: Catalogue, wire: Wire, at_ms: int) -> MetricValue:

@@ -132,10 +132,14 @@ def _mismatch(wire: Wire, wanted: str) -> DecodeError:
 
 def _integer_reader(field: str, low: int, high: int) -> Reader:
     raw_of = attrgetter(field)
+    modulus = _INTEGER_FIELDS[field]
 
     def read(wire: Wire) -> int:
         raw: int = raw_of(wire)
-        return raw if 0 < raw <= high else _settle_integer(wire, low, high)
+        if 0 < raw <= high:
+            return raw
+        negative = raw - modulus
+        return negative if negative >= low else _settle_integer(wire, low, high)
 
     return read
 
@@ -191,6 +195,8 @@ def _instance_writer(kind: type[bool | str | bytes]) -> Writer:
 
 
 def _double(value: Any) -> float:
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise EncodeError(f"{value!r} is no number")
     try:
@@ -301,6 +307,16 @@ PLAIN_READERS: Final[Mapping[DataType, Reader]] = MappingProxyType(
     | {DataType.BOOLEAN_ARRAY: _read_booleans, DataType.STRING_ARRAY: _read_strings}
 )
 """Plain types and arrays: how the value is read from its message."""
+
+QUICK_FIELDS: Final[Mapping[DataType, tuple[str, int, int | None, int]]] = MappingProxyType(
+    {kind: (*row, _INTEGER_FIELDS[row[0]]) for kind, row in _INTEGERS.items()}
+    | {kind: (field, 0, None, 0) for kind, (field, _) in _FIELDS.items()}
+)
+"""The field whose content, when true, is the value itself; and low, high, modulus of an integer.
+
+What is higher is a negative integer when it is not below low without the modulus. An absent or
+false content and all else is for the type's reader.
+"""
 
 PLAIN_WRITERS: Final[Mapping[DataType, tuple[str, Writer]]] = MappingProxyType(
     {kind: (row[0], _integer_writer(*row)) for kind, row in _INTEGERS.items()}

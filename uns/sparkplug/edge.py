@@ -90,6 +90,17 @@ class EdgeNode:
         self.bd_seq = bd_seq
         self._now = self._before = _Progress(0, {})
         self._aliases: dict[tuple[str | None, str], int] = {}
+        self._doubted: set[tuple[str | None, str]] = set()
+
+    def is_born(self, device: str | None = None) -> bool:
+        """Tell whether the births of the node, or of one of its devices, hold."""
+        return device in self._now.born
+
+    def datatype(self, device: str | None, name: str) -> DataType | None:
+        """Give the type a metric was born with; None when it is in no birth that holds."""
+        catalogue = self._now.born.get(device)
+        bound = catalogue.names.get(name) if catalogue else None
+        return bound.datatype if bound else None
 
     def will(self) -> Publish:
         """Make the NDEATH to register as the will of the CONNECT."""
@@ -114,7 +125,7 @@ class EdgeNode:
         taken = _RESERVED.intersection(metric.name or "" for metric in metrics)
         if taken:
             raise SessionError(f"{min(taken)!r} is added by the session itself")
-        declared = (*own, *self._with_aliases(None, metrics, now_ms))
+        declared = _oldest_first((*own, *self._with_aliases(None, metrics, now_ms)))
         message = self._message(MessageType.NBIRTH, None, encode(Payload(declared, now_ms, 0)))
         self._advance(_Progress(1, {None: _declared(declared)}))
         return message
@@ -124,7 +135,7 @@ class EdgeNode:
         self._require_born(None)
         if device in self._now.born:
             raise SessionError(f"device {device!r} is born already")
-        declared = self._with_aliases(device, metrics, now_ms)
+        declared = _oldest_first(self._with_aliases(device, metrics, now_ms))
         raw = encode(Payload(declared, now_ms, self._now.next_seq))
         message = self._message(MessageType.DBIRTH, device, raw)
         self._advance_by_one(self._now.born | {device: _declared(declared)})
@@ -167,6 +178,11 @@ class EdgeNode:
     def _with_aliases(
         self, device: str | None, metrics: Sequence[Metric], now_ms: int
     ) -> tuple[Metric, ...]:
+        self._doubted.update(
+            (device, metric.name)
+            for metric in metrics
+            if metric.name and metric.quality != QUALITY_GOOD
+        )
         return tuple(
             metric._replace(
                 alias=self._alias(device, metric.name),
@@ -197,9 +213,15 @@ class EdgeNode:
             write_value(wire, bound.datatype, change.value)
         except (EncodeError, ValueError, TypeError) as error:
             raise EncodeError(f"metric {change.name!r}: {error}") from None
-        if change.quality != QUALITY_GOOD:
+        if self._must_state_quality((device, change.name), change.quality):
             quality = Property(DataType.INT32, change.quality)
             write_properties(wire.properties, {QUALITY: quality})
+
+    def _must_state_quality(self, metric: tuple[str | None, str], quality: int) -> bool:
+        """Tell whether a host could take a metric without Quality for what it was before."""
+        if quality != QUALITY_GOOD:
+            self._doubted.add(metric)
+        return metric in self._doubted
 
     # --- commands
 
@@ -249,6 +271,11 @@ class EdgeNode:
 
     def _advance(self, progress: _Progress) -> None:
         self._before, self._now = self._now, progress
+
+
+def _oldest_first(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Order by time, as the specification wants it in births too (data-publish-*birth-order)."""
+    return tuple(sorted(metrics, key=lambda metric: metric.timestamp_ms or 0))
 
 
 def _declared(metrics: Sequence[Metric]) -> Catalogue:

@@ -1,12 +1,26 @@
 """A host application's view of every edge node: messages and times in, outputs out.
 
-Owns, per (group, edge node), the order of messages, the births and whether they still hold. It
-knows no MQTT client and no clock: `now_ms` is given, and `wake_at_ms` says when to call `tick`.
+Owns, per (group, edge node), the order of messages, the phase and the requests for births. What a
+message does once its turn has come is `applying`. It knows no MQTT client, no clock and no
+randomness: `now_ms` is given, and `wake_at_ms` says when to call `tick`. STATE is the shell's: a
+passive host publishes none and sends nothing else either.
 
-A node is believed as a whole or not at all. It is believed from its NBIRTH on. A missing seq, an
-unknown alias, a value of the wrong type, anything that cannot be read ends that: nothing of the
-message is applied, the node and its devices turn stale, and a rebirth is asked for, at most once
-in `rebirth_interval_ms` (`tck-id-operational-behavior-host-reordering-*`).
+A node is believed as a whole or not at all. A missing seq, an unknown alias, a value of the wrong
+type, anything that cannot be read ends that: nothing of the message is applied, the node and its
+devices turn stale, what was kept of them is dropped, and a rebirth is asked for, at most once in
+`rebirth_interval_ms` (`tck-id-operational-behavior-host-reordering-*`).
+
+Kept births. A birth that was retained, repeated by a broker as a certificate, or kept from before
+a restart (`retained=True`) is catalogue, never proof of being online; so are all births once the
+host has lost the broker. The first DATA then heard is believed: it is read by the catalogue, its
+seq is the start, and nothing is asked for. A rebirth that was missed meanwhile shows by an unknown
+alias, another type, a kept birth that is newer, sending times before the catalogue's, or a death
+whose bd_seq is a later one.
+
+What remains: a node that gave its aliases to other metrics of the same types while nobody heard
+it is misread until its next birth, and what changed meanwhile is not known until it changes again.
+A node that waits for this host as its primary is safe from both: it is born again when STATE says
+online. Feed kept births before connecting, and subscribe to the certificates first.
 """
 
 from __future__ import annotations
@@ -15,29 +29,36 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
+from zlib import crc32
 
-from uns.sparkplug.catalogue import declare, values_of_birth, values_of_data
+from uns.sparkplug.applying import (
+    HALF,
+    apply_values,
+    device_birth,
+    device_death,
+    node_birth,
+    node_death,
+    read_birth,
+)
 from uns.sparkplug.datatype import DataType
 from uns.sparkplug.errors import DecodeError, TopicError
-from uns.sparkplug.node import BD_SEQ, REBIRTH, SEQ_MODULUS, Message, Node, Phase
-from uns.sparkplug.outputs import (
-    HostOutput,
-    Ignored,
-    Online,
-    Publish,
-    RebirthRequest,
-    Rejected,
-    Stale,
-)
+from uns.sparkplug.node import REBIRTH, SEQ_MODULUS, Message, Node, Phase
+from uns.sparkplug.outputs import HostOutput, Ignored, Publish, RebirthRequest, Rejected
 from uns.sparkplug.payload import encode
 from uns.sparkplug.payload import parse as parse_payload
-from uns.sparkplug.reading import read_payload
-from uns.sparkplug.topic import MessageType, StateTopic, Topic, node_topic
+from uns.sparkplug.topic import (
+    BIRTHS,
+    COMMANDS,
+    MessageType,
+    StateTopic,
+    Topic,
+    certified,
+    node_topic,
+)
 from uns.sparkplug.topic import parse as parse_topic
 from uns.sparkplug.values import Metric, Payload
 
-_COMMANDS: Final = frozenset({MessageType.NCMD, MessageType.DCMD})
-_BEHIND: Final = SEQ_MODULUS // 2
+_UINT32_COUNT: Final = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +67,17 @@ class HostLimits:
 
     A silent node is asked for its births `rebirth_tries_max` times; one that still sends, as
     often as the interval allows. DATA or a birth up to `late_ms_max` older than the last birth is
-    taken for a straggler of the session before; what is older still, for a clock set back.
+    taken for a straggler of the session before; what is older still, for a clock set back. A node
+    heard without a birth is asked up to `start_jitter_ms_max` later, each at its own moment. A
+    kept birth sent more than `catalogue_age_ms_max` ago is not used.
     """
 
     reorder_timeout_ms: int = 2_000
     rebirth_interval_ms: int = 30_000
     rebirth_tries_max: int = 3
+    start_jitter_ms_max: int = 1_000
     late_ms_max: int = 60_000
+    catalogue_age_ms_max: int = 7 * 24 * 3_600_000
     nodes_max: int = 10_000
     devices_max: int = 1_000
     pending_max: int = 100
@@ -66,6 +91,11 @@ def rebirth_command(group: str, edge_node: str, now_ms: int) -> Publish:
     return Publish(topic, encode(Payload((asked,), now_ms)), qos=0, retain=False)
 
 
+def spread(group: str, edge_node: str) -> float:
+    """Give each node its own fraction (0..1) of the start jitter, always the same."""
+    return crc32(f"{group}/{edge_node}".encode()) / _UINT32_COUNT
+
+
 _Key: TypeAlias = tuple[str, str]
 _Step: TypeAlias = Callable[[Node, Message, list[HostOutput]], None]
 
@@ -74,13 +104,23 @@ class HostSession:
     """One host application's session over all groups and nodes that its client hears of.
 
     Feed every received message to `receive`, call `tick` at `wake_at_ms`, and `disconnected` when
-    the client loses the broker. Each returns the outputs in order.
+    the client loses the broker. Each returns the outputs in order. A `passive` session never
+    yields a RebirthRequest: what is stale stays so until a birth comes by itself.
     """
 
-    def __init__(self, limits: HostLimits | None = None) -> None:
-        """Begin with no node known."""
+    def __init__(
+        self,
+        limits: HostLimits | None = None,
+        *,
+        passive: bool = False,
+        jitter: Callable[[str, str], float] = spread,
+    ) -> None:
+        """Begin with no node known; `jitter` gives (group, edge node) a fraction 0..1."""
         self._limits = limits or HostLimits()
+        self._passive = passive
+        self._jitter = jitter
         self._nodes: dict[_Key, Node] = {}
+        self._folded: dict[_Key, _Key] = {}
         self._wakes: dict[_Key, int] = {}
 
     @property
@@ -96,19 +136,27 @@ class HostSession:
     def receive(
         self, topic: str, raw: bytes, now_ms: int, *, retained: bool = False
     ) -> list[HostOutput]:
-        """Take in one MQTT message; never raises for what the peer sent."""
-        where = parse_topic(topic)
+        """Take in one MQTT message; never raises for what the peer sent.
+
+        `retained` says that it was not sent just now: the broker's flag, or a birth kept by the
+        shell. A certificate of a broker is known by its topic.
+        """
+        certificate = certified(topic)
+        where = parse_topic(topic if certificate is None else certificate)
         if isinstance(where, TopicError):
             return [Rejected(where.reason, topic, raw)]
-        if isinstance(where, StateTopic) or where.message_type in _COMMANDS:
+        if isinstance(where, StateTopic) or where.message_type in COMMANDS:
             return []
-        if retained or not raw:
-            return [Ignored("retained" if retained else "empty payload", topic)]
+        was_kept = retained or certificate is not None
+        if not raw or (was_kept and where.message_type not in BIRTHS):
+            return [Ignored("retained" if raw else "empty payload", topic)]
         try:
             wire = parse_payload(raw)
         except DecodeError as error:
-            return self._unreadable(where, Rejected(error.reason, topic, raw), now_ms)
-        return self._dispatch(Message(where, topic, raw, wire, now_ms))
+            rejected = Rejected(error.reason, topic, raw)
+            return [rejected] if was_kept else self._unreadable(where, rejected, now_ms)
+        message = Message(where, topic, raw, wire, now_ms)
+        return self._remember(message) if was_kept else self._hear(message)
 
     def tick(self, now_ms: int) -> list[HostOutput]:
         """Give up on messages that stayed away, and ask again where a rebirth did not come."""
@@ -123,36 +171,72 @@ class HostSession:
         return out
 
     def disconnected(self, now_ms: int) -> list[HostOutput]:
-        """Forget what held: births and deaths go unheard until the next session."""
+        """Show nothing as present: births and deaths go unheard until the next session.
+
+        The births stay as catalogue, by which the first DATA after the reconnect is read.
+        """
         out: list[HostOutput] = []
         for node in self._nodes.values():
-            out.extend(node.end(Phase.OFFLINE, "the host lost the broker", now_ms))
+            out.extend(node.lose_sight("the host lost the broker", now_ms))
         self._wakes.clear()
         return out
 
     # --- one message
 
-    def _dispatch(self, message: Message) -> list[HostOutput]:
+    def _hear(self, message: Message) -> list[HostOutput]:
         kind = message.topic.message_type
+        known = (message.topic.group, message.topic.edge_node) in self._nodes
+        if kind is MessageType.NDEATH and not known:
+            return [Ignored("death of a node never seen", message.text)]
+        out: list[HostOutput] = []
+        node = self._node_of(message, out)
+        if node is not None:
+            self._attempt(self._step_for(kind), node, message, out)
+            self._reschedule(node)
+        return out
+
+    def _remember(self, message: Message) -> list[HostOutput]:
+        """Take a birth that was not sent just now as catalogue, if nothing better is known."""
+        age_ms = message.now_ms - message.at_ms
+        if not message.wire.timestamp or age_ms > self._limits.catalogue_age_ms_max:
+            return [Ignored("a kept birth too old, or without its time", message.text)]
+        try:
+            birth = read_birth(message)
+        except DecodeError as error:
+            return [Rejected(error.reason, message.text, message.raw)]
+        out: list[HostOutput] = []
+        node = self._node_of(message, out)
+        if node is None:
+            return out
+        if node.phase is not Phase.OFFLINE:
+            reason: str | None = "a kept birth, the node itself is heard"
+        elif len(node.kept) > self._limits.devices_max:
+            reason = f"more than {self._limits.devices_max} devices"
+        else:
+            reason = node.keep(message.topic.device, birth)
+        return out if reason is None else [*out, Ignored(reason, message.text)]
+
+    def _node_of(self, message: Message, out: list[HostOutput]) -> Node | None:
         key = (message.topic.group, message.topic.edge_node)
         node = self._nodes.get(key)
-        if node is None and kind is MessageType.NDEATH:
-            return [Ignored("death of a node never seen", message.text)]
-        if node is None and len(self._nodes) >= self._limits.nodes_max:
+        if node is not None:
+            return node
+        if len(self._nodes) >= self._limits.nodes_max:
             reason = f"more than {self._limits.nodes_max} edge nodes"
-            return [Rejected(reason, message.text, message.raw)]
-        out: list[HostOutput] = []
-        node = self._nodes.setdefault(key, Node(*key))
-        self._attempt(self._step_for(kind), node, message, out)
-        self._reschedule(node)
-        return out
+            out.append(Rejected(reason, message.text, message.raw))
+            return None
+        first = self._folded.setdefault((key[0].casefold(), key[1].casefold()), key)
+        if first != key:
+            other = "/".join(first)
+            out.append(Ignored(f"differs from {other!r} by case only", message.text))
+        return self._nodes.setdefault(key, Node(*key))
 
     def _step_for(self, kind: MessageType) -> _Step:
         match kind:
             case MessageType.NBIRTH:
                 return self._node_birth
             case MessageType.NDEATH:
-                return _node_death
+                return node_death
             case _:
                 return self._in_order
 
@@ -166,50 +250,55 @@ class HostSession:
     def _unreadable(self, topic: Topic, rejected: Rejected, now_ms: int) -> list[HostOutput]:
         out: list[HostOutput] = [rejected]
         node = self._nodes.get((topic.group, topic.edge_node))
-        if node is not None and node.phase is not Phase.OFFLINE:
+        if node is not None and (node.phase is not Phase.OFFLINE or node.kept):
             self._distrust(node, rejected.reason, now_ms, out)
             self._reschedule(node)
         return out
 
     def _node_birth(self, node: Node, message: Message, out: list[HostOutput]) -> None:
         if _is_old_birth(message, node, self._limits.late_ms_max):
-            out.append(Ignored("an earlier birth, or the same again after it ended", message.text))
+            out.append(Ignored("an earlier birth, or the same again", message.text))
             return
-        payload = read_payload(message.wire)
-        catalogue = declare(payload.metrics)
-        bd_seq = payload.metric(BD_SEQ)
-        early = node.take_sent_since(message.at_ms)
-        out.extend(node.end(Phase.ONLINE, "born again", message.now_ms))
-        node.pending = early
-        node.bd_seq = bd_seq.value if bd_seq and isinstance(bd_seq.value, int) else None
-        node.next_seq = (message.wire.seq + 1) % SEQ_MODULUS
-        node.birth_at_ms = node.last_at_ms = message.at_ms
-        node.unanswered = 0
-        node.places[None] = catalogue
-        out.append(Online(*node.place(None), message.at_ms, payload.metrics))
-        out.extend(values_of_birth(node.place(None), payload.metrics, message.at_ms))
+        node_birth(node, message, out)
         self._drain(node, out)
 
     def _in_order(self, node: Node, message: Message, out: list[HostOutput]) -> None:
         """Take DATA and device births and deaths by their seq."""
+        if node.phase is Phase.OFFLINE and self._is_believed(node, message, out):
+            return
         if node.phase is not Phase.ONLINE:
-            node.phase = Phase.AWAITING
             out.append(Ignored("no birth of the edge node", message.text))
+            self._delay_first(node, message.now_ms)
+            node.phase = Phase.AWAITING
             self._ask(node, message.now_ms, out)
-        elif _is_old(message, node, self._limits.late_ms_max):
+        elif message.is_older_than(node.birth_at_ms, self._limits.late_ms_max):
             out.append(Ignored("older than the node's birth", message.text))
         else:
             self._place_by_seq(node, message, out)
 
+    def _is_believed(self, node: Node, message: Message, out: list[HostOutput]) -> bool:
+        """Take the first message of a node known by a kept birth for proof that it is online."""
+        birth = node.kept.get(None)
+        if birth is None:
+            return False
+        if message.now_ms - birth.at_ms > self._limits.catalogue_age_ms_max:
+            out.extend(node.end(Phase.OFFLINE, "the kept birth is too old", message.now_ms))
+            return False
+        seq = message.seq()
+        if message.is_older_than(birth.at_ms, self._limits.late_ms_max):
+            out.append(Ignored("older than the kept birth", message.text))
+            return True
+        node.begin(birth, seq, is_remembered=True)
+        self._apply(node, message, out)
+        return True
+
     def _place_by_seq(self, node: Node, message: Message, out: list[HostOutput]) -> None:
-        seq = message.wire.seq
-        if seq >= SEQ_MODULUS:
-            raise DecodeError(f"seq {seq} is not in 0..{SEQ_MODULUS - 1}")
+        seq = message.seq()
         ahead = (seq - node.next_seq) % SEQ_MODULUS
         if ahead == 0:
             self._apply(node, message, out)
             self._drain(node, out)
-        elif ahead < _BEHIND:
+        elif ahead < HALF:
             self._hold(node, message, out)
         elif message.at_ms > node.last_at_ms:
             raise DecodeError(f"seq went from {node.next_seq} back to {seq} without a birth")
@@ -241,35 +330,33 @@ class HostSession:
         node.last_at_ms = max(node.last_at_ms, message.at_ms)
         match message.topic.message_type:
             case MessageType.DBIRTH:
-                self._device_birth(node, message, out)
+                device_birth(node, message, self._limits.devices_max, out)
             case MessageType.DDEATH:
-                _device_death(node, message, out)
+                device_death(node, message, out)
             case _:
-                _data(node, message, out)
-
-    def _device_birth(self, node: Node, message: Message, out: list[HostOutput]) -> None:
-        device, at_ms = message.topic.device, message.at_ms
-        payload = read_payload(message.wire)
-        catalogue = declare(payload.metrics)
-        if device in node.places:
-            out.append(Stale(*node.place(device), message.now_ms, "born again"))
-        elif len(node.places) > self._limits.devices_max:
-            raise DecodeError(f"more than {self._limits.devices_max} devices")
-        node.places[device] = catalogue
-        out.append(Online(*node.place(device), at_ms, payload.metrics))
-        out.extend(values_of_birth(node.place(device), payload.metrics, at_ms))
+                apply_values(node, message, out)
 
     # --- belief
 
     def _distrust(self, node: Node, reason: str, now_ms: int, out: list[HostOutput]) -> None:
+        self._delay_first(node, now_ms)
         out.extend(node.end(Phase.AWAITING, reason, now_ms))
         self._ask(node, now_ms, out)
 
+    def _delay_first(self, node: Node, now_ms: int) -> None:
+        """Give the request to a node whose birth was not heard its own moment of the jitter."""
+        if node.phase is Phase.OFFLINE or node.is_remembered:
+            fraction = self._jitter(node.group, node.edge_node)
+            due_ms = now_ms + int(fraction * self._limits.start_jitter_ms_max)
+            node.ask_at_ms = max(node.ask_at_ms or 0, due_ms)
+
     def _ask(self, node: Node, now_ms: int, out: list[HostOutput]) -> None:
-        asked = node.asked_at_ms
-        if asked is not None and 0 <= now_ms - asked < self._limits.rebirth_interval_ms:
+        """Ask for births unless it is too early, which a clock that was set back cannot feign."""
+        interval_ms = self._limits.rebirth_interval_ms
+        wait_ms = (node.ask_at_ms or 0) - now_ms
+        if self._passive or 0 < wait_ms <= interval_ms + self._limits.start_jitter_ms_max:
             return
-        node.asked_at_ms = now_ms
+        node.ask_at_ms = now_ms + interval_ms
         node.rebirths += 1
         node.unanswered += 1
         out.append(RebirthRequest(node.group, node.edge_node))
@@ -284,58 +371,14 @@ class HostSession:
 
     def _wake_of(self, node: Node) -> int | None:
         if node.phase is Phase.AWAITING and node.unanswered < self._limits.rebirth_tries_max:
-            return (node.asked_at_ms or 0) + self._limits.rebirth_interval_ms
+            return None if self._passive else node.ask_at_ms
         if node.pending:
             first = min(message.now_ms for message in node.pending.values())
             return first + self._limits.reorder_timeout_ms
         return None
 
 
-def _node_death(node: Node, message: Message, out: list[HostOutput]) -> None:
-    if node.phase is Phase.OFFLINE:
-        out.append(Ignored("death of a node that is not online", message.text))
-        return
-    stated = read_payload(message.wire).metric(BD_SEQ)
-    if stated is None or not isinstance(stated.value, int):
-        raise DecodeError(f"a node's death needs {BD_SEQ} as an integer")
-    if node.bd_seq is not None and node.bd_seq != stated.value:
-        reason = f"death of {BD_SEQ} {stated.value}, the node has {node.bd_seq}"
-        out.append(Ignored(reason, message.text))
-        return
-    out.extend(node.end(Phase.OFFLINE, "the edge node died", message.now_ms))
-
-
-def _device_death(node: Node, message: Message, out: list[HostOutput]) -> None:
-    device = message.topic.device
-    if node.places.pop(device, None) is None:
-        out.append(Ignored("death of a device that was not born", message.text))
-    else:
-        out.append(Stale(*node.place(device), message.at_ms, "the device died"))
-
-
-def _data(node: Node, message: Message, out: list[HostOutput]) -> None:
-    place = node.place(message.topic.device)
-    catalogue = node.places.get(place.device)
-    if catalogue is None:
-        raise DecodeError(f"no birth of the device {place.device!r}")
-    out.extend(values_of_data(place, catalogue, message.wire, message.at_ms))
-
-
 def _is_old_birth(message: Message, node: Node, late_ms_max: int) -> bool:
     late_ms = node.birth_at_ms - message.at_ms
-    return 0 < late_ms <= late_ms_max or (late_ms == 0 and node.phase is not Phase.ONLINE)
-
-
-def _is_old(message: Message, node: Node, late_ms_max: int) -> bool:
-    """Tell whether DATA was sent before the birth: its seq then belongs to the birth before.
-
-    A payload of history may bear an old time. A time far before the birth is a clock that was
-    set back, which only a new birth heals.
-    """
-    late_ms = node.birth_at_ms - message.at_ms
-    metrics = message.wire.metrics
-    if late_ms <= 0 or (metrics and metrics[0].is_historical):
-        return False
-    if late_ms > late_ms_max:
-        raise DecodeError(f"sent {late_ms} ms before the node's birth")
-    return True
+    is_same = late_ms == 0 and crc32(message.raw) == node.birth_checksum
+    return is_same or 0 < late_ms <= late_ms_max

@@ -7,11 +7,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from uns.sparkplug.catalogue import Catalogue, Place
-from uns.sparkplug.outputs import HostOutput, Ignored, Stale
+from uns.sparkplug.errors import DecodeError
+from uns.sparkplug.outputs import DropBirths, HostOutput, Ignored, Online, Stale
 
 if TYPE_CHECKING:
     from uns.sparkplug.schema import Wire
     from uns.sparkplug.topic import Topic
+    from uns.sparkplug.values import Metric
 
 BD_SEQ: Final = "bdSeq"
 REBIRTH: Final = "Node Control/Rebirth"
@@ -40,13 +42,47 @@ class Message(NamedTuple):
         """The time of sending, or that of receipt when the sender did not say."""
         return self.wire.timestamp or self.now_ms
 
+    def seq(self) -> int:
+        """Give the seq, or raise DecodeError when there is no such seq."""
+        stated: int = self.wire.seq
+        if stated >= SEQ_MODULUS:
+            raise DecodeError(f"seq {stated} is not in 0..{SEQ_MODULUS - 1}")
+        return stated
+
+    def is_older_than(self, birth_at_ms: int, late_ms_max: int) -> bool:
+        """Tell whether DATA was sent before the birth: its seq then belongs to the birth before.
+
+        A payload of history may bear an old time. A time far before the birth is a clock that was
+        set back, which only a new birth heals: DecodeError.
+        """
+        late_ms = birth_at_ms - self.at_ms
+        metrics = self.wire.metrics
+        if late_ms <= 0 or (metrics and metrics[0].is_historical):
+            return False
+        if late_ms > late_ms_max:
+            raise DecodeError(f"sent {late_ms} ms before the node's birth")
+        return True
+
+
+class Birth(NamedTuple):
+    """What an NBIRTH or DBIRTH declares; `bd_seq` is an NBIRTH's, `checksum` that of its bytes."""
+
+    at_ms: int
+    checksum: int
+    bd_seq: int | None
+    metrics: tuple[Metric, ...]
+    catalogue: Catalogue
+
 
 @dataclass(slots=True)
 class Node:
-    """One edge node; `places` holds the births of what is online, None being the node itself.
+    """One edge node; in both dictionaries None is the node itself.
 
-    `pending` holds by seq the messages that came too early; `last_at_ms` is the youngest sending
-    time that was applied. `gaps` and `rebirths` count what was missed and what was asked for,
+    `places` holds the births of what is online, `kept` those that are catalogue only: what they
+    declare was not heard since the host connected. `is_remembered` says that the node's own birth
+    is such a one, also after its data was believed. `pending` holds by seq the messages that came
+    too early; `last_at_ms` is the youngest sending time that was applied. `ask_at_ms` is when the
+    next request may go; `gaps` and `rebirths` count what was missed and what was asked for,
     `unanswered` the latter since the last birth.
     """
 
@@ -56,10 +92,13 @@ class Node:
     bd_seq: int | None = None
     next_seq: int = 0
     birth_at_ms: int = 0
+    birth_checksum: int = 0
     last_at_ms: int = 0
-    places: dict[str | None, Catalogue] = field(default_factory=dict)
+    is_remembered: bool = False
+    places: dict[str | None, Birth] = field(default_factory=dict)
+    kept: dict[str | None, Birth] = field(default_factory=dict)
     pending: dict[int, Message] = field(default_factory=dict)
-    asked_at_ms: int | None = None
+    ask_at_ms: int | None = None
     gaps: int = 0
     rebirths: int = 0
     unanswered: int = 0
@@ -68,19 +107,69 @@ class Node:
         """Name the node or one of its devices."""
         return Place(self.group, self.edge_node, device)
 
+    def begin(self, birth: Birth, next_seq: int, *, is_remembered: bool) -> None:
+        """Be online by this birth of the node, heard or remembered."""
+        self.phase = Phase.ONLINE
+        self.bd_seq, self.next_seq = birth.bd_seq, next_seq
+        self.birth_at_ms = self.last_at_ms = birth.at_ms
+        self.birth_checksum = birth.checksum
+        self.is_remembered = is_remembered
+        self.unanswered = 0
+
     def end(self, phase: Phase, reason: str, now_ms: int) -> list[HostOutput]:
-        """Enter a phase in which nothing that held before holds."""
-        out: list[HostOutput] = [
-            Stale(*self.place(device), now_ms, reason) for device in self.places
-        ]
-        out.extend(
-            Ignored(f"waited in vain: {reason}", message.text) for message in self.pending.values()
-        )
-        self.phase, self.places, self.pending = phase, {}, {}
+        """Enter a phase in which nothing that held before holds, kept births included."""
+        out = self._stop(phase, reason, now_ms)
+        if self.places or self.kept:
+            out.append(DropBirths(self.group, self.edge_node, None))
+        self.places, self.kept, self.is_remembered = {}, {}, False
         return out
+
+    def lose_sight(self, reason: str, now_ms: int) -> list[HostOutput]:
+        """Take what is online for catalogue: the host hears nothing any more.
+
+        A birth heard later is never a straggler: it was sent after the host came back.
+        """
+        out = self._stop(Phase.OFFLINE, reason, now_ms)
+        self.kept |= self.places
+        self.places, self.birth_at_ms = {}, 0
+        return out
+
+    def recall(self, device: str | None, at_ms: int) -> list[HostOutput]:
+        """Put online by their kept births the node and the device, as they are heard first."""
+        out: list[HostOutput] = []
+        for each in dict.fromkeys((None, device)):
+            birth = self.kept.pop(each, None)
+            if birth is not None:
+                self.places[each] = birth
+                out.append(Online(*self.place(each), at_ms, birth.metrics, kept=True))
+        return out
+
+    def keep(self, device: str | None, birth: Birth) -> str | None:
+        """Take a birth as catalogue, or say why not. A device's belongs to the node's before it."""
+        held, node_birth = self.kept.get(device), self.kept.get(None)
+        if birth.at_ms <= max(self.birth_at_ms, held.at_ms if held else 0):
+            return "a kept birth that is not newer"
+        if node_birth and device is not None and birth.at_ms < node_birth.at_ms:
+            return "a kept birth older than the node's"
+        if device is None:
+            self.kept = {
+                each: one for each, one in self.kept.items() if each and one.at_ms >= birth.at_ms
+            }
+        self.kept[device] = birth
+        return None
 
     def take_sent_since(self, at_ms: int) -> dict[int, Message]:
         """Take out the waiting messages that were sent at `at_ms` or later."""
         taken = {seq: each for seq, each in self.pending.items() if each.at_ms >= at_ms}
         self.pending = {seq: each for seq, each in self.pending.items() if seq not in taken}
         return taken
+
+    def _stop(self, phase: Phase, reason: str, now_ms: int) -> list[HostOutput]:
+        out: list[HostOutput] = [
+            Stale(*self.place(device), now_ms, reason) for device in self.places
+        ]
+        out.extend(
+            Ignored(f"waited in vain: {reason}", message.text) for message in self.pending.values()
+        )
+        self.phase, self.pending = phase, {}
+        return out

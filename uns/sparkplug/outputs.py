@@ -39,13 +39,18 @@ class MetricValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Online:
-    """A birth: from now on these metrics, and no others, exist here."""
+    """A birth: from now on these metrics, and no others, exist here.
+
+    By a heard birth their values follow, each as a MetricValue. By a `kept` one they do not: what
+    `metrics` holds is as old as that birth, and what a metric is now is known when it is heard.
+    """
 
     group: str
     edge_node: str
     device: str | None
     at_ms: int
     metrics: tuple[Metric, ...]
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +83,33 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A well-formed message that must not count now: late, duplicate, retained, before a birth."""
+    """A well-formed message that must not count now: late, duplicate, retained, before a birth.
+
+    Or one that counts, with something to notice: ids that differ from others by case only.
+    """
 
     reason: str
     topic: str
 
 
-HostOutput: TypeAlias = MetricValue | Online | Stale | RebirthRequest | Rejected | Ignored
+class KeepBirth(NamedTuple):
+    """A birth to keep across restarts, in place of an earlier one of the same topic."""
+
+    topic: str
+    raw: bytes
+
+
+class DropBirths(NamedTuple):
+    """Kept births that no longer hold: a device's, or with `device` None the node's and all its.
+
+    When a node is born again this comes before the KeepBirth of its NBIRTH.
+    """
+
+    group: str
+    edge_node: str
+    device: str | None
+
+
+HostOutput: TypeAlias = (
+    MetricValue | Online | Stale | RebirthRequest | Rejected | Ignored | KeepBirth | DropBirths
+)

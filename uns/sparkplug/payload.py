@@ -1,7 +1,8 @@
 """The boundary between bytes and values; owns the size bounds, knows no topic and no session.
 
 At most PAYLOAD_BYTES_MAX bytes, METRICS_MAX metrics a list and NESTING_MAX levels are read or
-written. The worst payload of that size takes some 30 MiB of protobuf memory while it is parsed.
+written; a compressed payload counts as what it holds. The worst payload of that size takes some
+30 MiB of protobuf memory while it is parsed.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import DecodeError as ProtobufError
 
+from uns.sparkplug.compression import COMPRESSED, unpack
 from uns.sparkplug.errors import DecodeError, EncodeError
 from uns.sparkplug.reading import METRICS_MAX, NESTING_MAX, read_payload
-from uns.sparkplug.schema import new_payload
+from uns.sparkplug.schema import new_payload, parse_payload
 from uns.sparkplug.writing import write_payload
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ __all__ = [
 ]
 
 PAYLOAD_BYTES_MAX: Final = 1_048_576
-_COMPRESSED: Final = "SPBV1.0_COMPRESSED"
+_OF_ENVELOPE: Final = ("timestamp", "seq")
 
 
 def decode(raw: bytes) -> Payload | DecodeError:
@@ -54,19 +56,30 @@ def encode(payload: Payload) -> bytes:
 def parse(raw: bytes) -> Wire:
     """Parse bytes into a Payload message within its bounds, or raise DecodeError.
 
-    The metrics are not looked at: a session reads them by what it knows from the births.
+    The metrics are not looked at: a session reads them by what it knows from the births. Of a
+    compressed payload it is the one inside; a time or seq that only the envelope has is kept.
     """
+    wire = _parse(raw)
+    if wire.uuid != COMPRESSED:
+        return wire
+    inner = _parse(unpack(wire, PAYLOAD_BYTES_MAX))
+    if inner.uuid == COMPRESSED:
+        raise DecodeError("a compressed payload is inside another")
+    for field in _OF_ENVELOPE:
+        if wire.HasField(field) and not inner.HasField(field):
+            setattr(inner, field, getattr(wire, field))
+    return inner
+
+
+def _parse(raw: bytes) -> Wire:
     if len(raw) > PAYLOAD_BYTES_MAX:
         raise DecodeError(f"{len(raw)} bytes, at most {PAYLOAD_BYTES_MAX} are read")
-    wire = new_payload()
     try:
-        wire.ParseFromString(raw)
+        wire = parse_payload(raw)
     except ProtobufError as error:
         raise DecodeError(f"no Sparkplug B payload: {error}") from None
     if len(wire.metrics) > METRICS_MAX:
         raise DecodeError(f"{len(wire.metrics)} metrics, at most {METRICS_MAX} are read")
-    if wire.uuid == _COMPRESSED:
-        raise DecodeError("compressed payloads are not read")
     return wire
 
 

@@ -4,6 +4,13 @@ The field table follows the schema section of the specification (3.0, 6.4.1). Th
 built at import into a pool of its own, so another Sparkplug library in the same process cannot
 clash with it. Presence is explicit (as proto2: a seq of 0 differs from no seq) and strings are
 checked to be UTF-8 while they are parsed.
+
+Most DATA says only alias, time and value of a metric. To ask each metric for what it does not say
+would double the cost of reading it, so a payload is first parsed as a terse one. There a metric's
+alias shares a oneof with everything that is seldom said beside it. A oneof keeps its last member,
+so bytes that said more come out shorter when they are measured again, and are parsed anew in full.
+The proof holds because nothing here can come out longer than it came in: the two fields that hold
+a list of numbers, which has two encodings, are opaque bytes in the terse schema.
 """
 
 from __future__ import annotations
@@ -22,7 +29,8 @@ Wire: TypeAlias = Any
 """A protobuf message: the descriptor knows its fields, the type checker cannot."""
 
 _PACKAGE: Final = "uns.spb.v1"
-_ONEOF: Final = "value"
+_VALUE: Final = "value"
+_SAID: Final = "said"
 _Field = descriptor_pb2.FieldDescriptorProto
 
 _SCALARS: Final = {
@@ -41,7 +49,10 @@ class _Row(NamedTuple):
     number: int
     kind: str
     repeated: bool = False
-    in_oneof: bool = False
+    oneof: str | None = None
+
+
+_Messages: TypeAlias = dict[str, tuple[_Row, ...]]
 
 
 def _scalars_from(first: int) -> tuple[_Row, ...]:
@@ -49,12 +60,12 @@ def _scalars_from(first: int) -> tuple[_Row, ...]:
     kinds = ("uint32", "uint64", "float", "double", "bool", "string")
     names = ("int", "long", "float", "double", "boolean", "string")
     return tuple(
-        _Row(f"{name}_value", first + place, kind, in_oneof=True)
+        _Row(f"{name}_value", first + place, kind, oneof=_VALUE)
         for place, (name, kind) in enumerate(zip(names, kinds, strict=True))
     )
 
 
-_MESSAGES: Final[dict[str, tuple[_Row, ...]]] = {
+_MESSAGES: Final[_Messages] = {
     "Payload": (
         _Row("timestamp", 1, "uint64"),
         _Row("metrics", 2, "Metric", repeated=True),
@@ -73,9 +84,9 @@ _MESSAGES: Final[dict[str, tuple[_Row, ...]]] = {
         _Row("metadata", 8, "MetaData"),
         _Row("properties", 9, "PropertySet"),
         *_scalars_from(10),
-        _Row("bytes_value", 16, "bytes", in_oneof=True),
-        _Row("dataset_value", 17, "DataSet", in_oneof=True),
-        _Row("template_value", 18, "Template", in_oneof=True),
+        _Row("bytes_value", 16, "bytes", oneof=_VALUE),
+        _Row("dataset_value", 17, "DataSet", oneof=_VALUE),
+        _Row("template_value", 18, "Template", oneof=_VALUE),
     ),
     "MetaData": (
         _Row("is_multi_part", 1, "bool"),
@@ -111,8 +122,8 @@ _MESSAGES: Final[dict[str, tuple[_Row, ...]]] = {
         _Row("type", 1, "uint32"),
         _Row("is_null", 2, "bool"),
         *_scalars_from(3),
-        _Row("propertyset_value", 9, "PropertySet", in_oneof=True),
-        _Row("propertysets_value", 10, "PropertySetList", in_oneof=True),
+        _Row("propertyset_value", 9, "PropertySet", oneof=_VALUE),
+        _Row("propertysets_value", 10, "PropertySetList", oneof=_VALUE),
     ),
     "PropertySet": (
         _Row("keys", 1, "string", repeated=True),
@@ -122,7 +133,17 @@ _MESSAGES: Final[dict[str, tuple[_Row, ...]]] = {
 }
 
 
-def _describe() -> descriptor_pb2.FileDescriptorProto:
+def _tersely(row: _Row) -> _Row:
+    if row.name == "timestamp" or (row.oneof and row.kind in _SCALARS):
+        return row
+    kind = "bytes" if row.oneof else row.kind
+    return row._replace(kind=kind, oneof=_SAID)
+
+
+_TERSE_MESSAGES: Final = {**_MESSAGES, "Metric": tuple(map(_tersely, _MESSAGES["Metric"]))}
+
+
+def _describe(messages: _Messages) -> descriptor_pb2.FileDescriptorProto:
     described = descriptor_pb2.FileDescriptorProto(
         name="uns_spb_v1.proto",
         package=_PACKAGE,
@@ -133,15 +154,16 @@ def _describe() -> descriptor_pb2.FileDescriptorProto:
     features.field_presence = descriptor_pb2.FeatureSet.EXPLICIT
     features.utf8_validation = descriptor_pb2.FeatureSet.VERIFY
     features.repeated_field_encoding = descriptor_pb2.FeatureSet.EXPANDED
-    for name, rows in _MESSAGES.items():
+    for name, rows in messages.items():
         message = described.message_type.add(name=name)
-        if any(row.in_oneof for row in rows):
-            message.oneof_decl.add(name=_ONEOF)
-        message.field.extend(_field(row) for row in rows)
+        oneofs = sorted({row.oneof for row in rows if row.oneof})
+        for oneof in oneofs:
+            message.oneof_decl.add(name=oneof)
+        message.field.extend(_field(row, oneofs) for row in rows)
     return described
 
 
-def _field(row: _Row) -> descriptor_pb2.FieldDescriptorProto:
+def _field(row: _Row, oneofs: list[str]) -> descriptor_pb2.FieldDescriptorProto:
     field = _Field(
         name=row.name,
         number=row.number,
@@ -152,15 +174,14 @@ def _field(row: _Row) -> descriptor_pb2.FieldDescriptorProto:
     else:
         field.type = _Field.TYPE_MESSAGE
         field.type_name = f".{_PACKAGE}.{row.kind}"
-    if row.in_oneof:
-        field.oneof_index = 0
+    if row.oneof:
+        field.oneof_index = oneofs.index(row.oneof)
     return field
 
 
-def _build() -> type[Message]:
-    require_upb(api_implementation.Type())
+def _build(messages: _Messages) -> type[Message]:
     pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(_describe().SerializeToString())
+    pool.AddSerializedFile(_describe(messages).SerializeToString())
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Payload"))
 
 
@@ -173,9 +194,30 @@ def require_upb(backend: str) -> None:
         )
 
 
-_PAYLOAD_CLASS: Final = _build()
+require_upb(api_implementation.Type())
+_PAYLOAD_CLASS: Final = _build(_MESSAGES)
+_TERSE_CLASS: Final = _build(_TERSE_MESSAGES)
 
 
 def new_payload() -> Wire:
     """Make an empty Payload message."""
     return _PAYLOAD_CLASS()
+
+
+def parse_payload(raw: bytes) -> Wire:
+    """Parse bytes into a Payload message, a terse one if that loses nothing.
+
+    Both have the same fields. Raises google.protobuf.message.DecodeError.
+    """
+    wire = _TERSE_CLASS()
+    wire.ParseFromString(raw)
+    if wire.ByteSize() == len(raw):
+        return wire
+    wire = _PAYLOAD_CLASS()
+    wire.ParseFromString(raw)
+    return wire
+
+
+def is_terse(wire: Wire) -> bool:
+    """Tell whether a metric with an alias has nothing else but its time and its scalar value."""
+    return type(wire) is _TERSE_CLASS

@@ -2,6 +2,7 @@
 
 Order in a host's MQTT session: CONNECT with `offline` at t as the will, SUBSCRIBE, then PUBLISH
 `online` with that same t. On shutdown publish `offline` with the time of then, and disconnect.
+Each CONNECT, to each server, has its own t.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import json
 from typing import Final, NamedTuple
 
 from uns.sparkplug.errors import DecodeError
-from uns.sparkplug.outputs import Publish
-from uns.sparkplug.topic import state_topic
+from uns.sparkplug.outputs import Ignored, Publish
+from uns.sparkplug.topic import StateTopic, parse, state_topic
 
 _STATE_BYTES_MAX: Final = 1_024
 
@@ -34,13 +35,32 @@ def online(host_id: str, connected_at_ms: int) -> Publish:
 
 
 def answer(host_id: str, topic: str, raw: bytes, connected_at_ms: int) -> Publish | None:
-    """Contradict a message that says this connected host is offline; None to any other."""
+    """Contradict what says this connected host is offline, or wipes its retained STATE.
+
+    None to any other message (`tck-id-message-flow-hid-sparkplug-state-message-delivered`).
+    """
     if topic != state_topic(host_id):
         return None
     said = decode(raw)
-    if isinstance(said, DecodeError) or said.online:
+    is_contradicted = not raw or (isinstance(said, HostState) and not said.online)
+    return online(host_id, connected_at_ms) if is_contradicted else None
+
+
+def notice(host_id: str, topic: str, raw: bytes) -> Ignored | None:
+    """Say what is odd about a STATE that `answer` leaves alone; None: nothing, or no STATE.
+
+    Odd are the form of version 2.2 (STATE/<id>, text ONLINE or OFFLINE), a payload that is no
+    STATE, and an id that differs from this host's by case only.
+    """
+    where = parse(topic)
+    if not isinstance(where, StateTopic):
         return None
-    return online(host_id, connected_at_ms)
+    if where.is_legacy:
+        return Ignored("STATE as of version 2.2", topic)
+    if where.host_id != host_id and where.host_id.casefold() == host_id.casefold():
+        return Ignored(f"differs from {host_id!r} by case only", topic)
+    said = decode(raw) if raw else None
+    return Ignored(said.reason, topic) if isinstance(said, DecodeError) else None
 
 
 def decode(raw: bytes) -> HostState | DecodeError:

@@ -3,6 +3,10 @@
 spBv1.0/<group>/<type>/<edge_node>            NBIRTH NDATA NDEATH NCMD
 spBv1.0/<group>/<type>/<edge_node>/<device>   DBIRTH DDATA DDEATH DCMD
 spBv1.0/STATE/<host_id>
+
+Tolerated when read: NDATA with a device, for the DDATA that it means; STATE/<host_id> of version
+2.2, for itself. A Sparkplug aware broker repeats births, retained, below
+$sparkplug/certificates/ (specification 10.1.4).
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from uns.sparkplug.errors import TopicError
 
 NAMESPACE: Final = "spBv1.0"
 STATE: Final = "STATE"
+CERTIFICATES: Final = "$sparkplug/certificates/"
 _FORBIDDEN: Final = frozenset("+#/\0")
 _STATE_LEVELS: Final = 3
 _NODE_LEVELS: Final = 4
@@ -38,6 +43,8 @@ class MessageType(StrEnum):
         return self.value[0] == "D"
 
 
+BIRTHS: Final = frozenset({MessageType.NBIRTH, MessageType.DBIRTH})
+COMMANDS: Final = frozenset({MessageType.NCMD, MessageType.DCMD})
 _TYPES: Final = {kind.value: kind for kind in MessageType}
 
 
@@ -51,9 +58,10 @@ class Topic(NamedTuple):
 
 
 class StateTopic(NamedTuple):
-    """Where a host application says whether it is online."""
+    """Where a host application says whether it is online; `is_legacy` as version 2.2 did."""
 
     host_id: str
+    is_legacy: bool = False
 
 
 def parse(text: str) -> Topic | StateTopic | TopicError:
@@ -62,6 +70,12 @@ def parse(text: str) -> Topic | StateTopic | TopicError:
         return _parse(text)
     except TopicError as error:
         return error.with_traceback(None)
+
+
+def certified(text: str) -> str | None:
+    """Give the topic of the birth that a broker repeats under this one; None: it repeats none."""
+    inner = text.removeprefix(CERTIFICATES)
+    return None if inner == text else inner
 
 
 def node_topic(group: str, message_type: MessageType, edge_node: str) -> str:
@@ -82,6 +96,9 @@ def state_topic(host_id: str) -> str:
 
 def _parse(text: str) -> Topic | StateTopic:
     namespace, *levels = text.split("/")
+    if namespace == STATE and len(levels) == 1:
+        _check_ids(*levels)
+        return StateTopic(levels[0], is_legacy=True)
     if namespace != NAMESPACE:
         raise TopicError(f"{text!r} does not begin with {NAMESPACE}/")
     _check_ids(*levels)
@@ -90,6 +107,8 @@ def _parse(text: str) -> Topic | StateTopic:
             return StateTopic(host_id)
         case [group, verb, edge_node]:
             return _checked(Topic(group, _message_type(verb), edge_node, None))
+        case [group, MessageType.NDATA.value, edge_node, device]:
+            return Topic(group, MessageType.DDATA, edge_node, device)
         case [group, verb, edge_node, device]:
             return _checked(Topic(group, _message_type(verb), edge_node, device))
     raise TopicError(

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from uns.sparkplug.values import Payload, PropertySet, Value
 
 _PAYLOAD_FIELDS = {"timestamp": "timestamp_ms", "seq": "seq", "uuid": "uuid", "body": "body"}
-_METRIC_FIELDS = {"name": "name", "alias": "alias", "timestamp": "timestamp_ms"}
 _TEMPLATE_FIELDS = {"version": "version", "template_ref": "template_ref"}
 _METADATA_FIELDS = {name: name for name in MetaData._fields}
 
@@ -36,12 +35,15 @@ def write_value(wire: Wire, datatype: DataType, value: Value, depth: int = NESTI
     """Set a metric's value field, or `is_null` for None."""
     if value is None:
         wire.is_null = True
+    elif plain := PLAIN_WRITERS.get(datatype):
+        field, write = plain
+        setattr(wire, field, write(value))
     elif datatype is DataType.DATASET:
         _write_dataset(wire.dataset_value, value)
     elif datatype is DataType.TEMPLATE:
         _write_template(wire.template_value, value, depth - 1)
     else:
-        _write_plain(wire, datatype, value)
+        raise EncodeError(f"{datatype.name} is no type of a metric")
 
 
 def write_properties(wire: Wire, properties: PropertySet, depth: int = NESTING_MAX) -> None:
@@ -65,14 +67,6 @@ def _require_depth(depth: int) -> None:
         raise EncodeError(f"nested deeper than {NESTING_MAX} levels")
 
 
-def _write_plain(wire: Wire, datatype: DataType, value: object) -> None:
-    row = PLAIN_WRITERS.get(datatype)
-    if row is None:
-        raise EncodeError(f"{datatype.name} is no type of such a value")
-    field, write = row
-    setattr(wire, field, write(value))
-
-
 # --- metrics
 
 
@@ -88,23 +82,32 @@ def _write_metrics(wires: Wire, metrics: Sequence[Metric], depth: int) -> None:
 
 
 def _write_metric(wire: Wire, metric: Metric, depth: int) -> None:
-    _state_fields(wire, metric, _METRIC_FIELDS)
+    if metric.name is not None:
+        wire.name = metric.name
+    if metric.alias is not None:
+        wire.alias = metric.alias
+    if metric.timestamp_ms is not None:
+        wire.timestamp = metric.timestamp_ms
     if metric.is_historical:
         wire.is_historical = True
     if metric.is_transient:
         wire.is_transient = True
-    if metric.datatype is None and metric.value is not None:
-        raise EncodeError("a value needs its datatype")
-    if metric.datatype is None:
-        wire.is_null = True
-    else:
-        wire.datatype = metric.datatype
-        write_value(wire, metric.datatype, metric.value, depth)
+    _write_typed(wire, metric.datatype, metric.value, depth)
     if metric.properties is not None:
         write_properties(wire.properties, metric.properties, depth)
     if metric.metadata is not None:
         wire.metadata.SetInParent()
         _state_fields(wire.metadata, metric.metadata, _METADATA_FIELDS)
+
+
+def _write_typed(wire: Wire, datatype: DataType | None, value: Value, depth: int) -> None:
+    if datatype is not None:
+        wire.datatype = datatype
+        write_value(wire, datatype, value, depth)
+    elif value is None:
+        wire.is_null = True
+    else:
+        raise EncodeError("a value needs its datatype")
 
 
 # --- composed values
@@ -131,7 +134,8 @@ def _write_row(wire: Wire, types: tuple[DataType, ...], row: tuple[PlainValue | 
 
 def _write_cell(wire: Wire, datatype: DataType, value: PlainValue | None) -> None:
     if value is not None:
-        _write_plain(wire, datatype, value)
+        field, write = PLAIN_WRITERS[datatype]
+        setattr(wire, field, write(value))
 
 
 def _basic(datatype: DataType) -> DataType:
@@ -165,7 +169,8 @@ def _write_property(wire: Wire, each: Property, depth: int) -> None:
         for one in value:
             _write_property_set(wire.propertysets_value.propertyset.add(), one, depth - 1)
     else:
-        _write_plain(wire, _basic(datatype), value)
+        field, write = PLAIN_WRITERS[_basic(datatype)]
+        setattr(wire, field, write(value))
 
 
 def _write_property_set(wire: Wire, value: object, depth: int) -> None:

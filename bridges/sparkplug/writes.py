@@ -1,0 +1,165 @@
+"""Set-points on their way to a metric and back: NCMD or DCMD out, `Written` when it is shown.
+
+Owns what waits for its answer. Pure: it knows neither MQTT nor the time, both are given. A write
+has succeeded when the edge node tells the new value, and not before.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bridges.sparkplug.directory import Directory, Endpoint
+from bridges.sparkplug.rules import Leaf, Origin
+from uns.model.observation import Scalar, SetPoint, Written
+from uns.sparkplug.datatype import DataType
+from uns.sparkplug.errors import EncodeError
+from uns.sparkplug.outputs import HostOutput, MetricValue, Online, Publish, Stale
+from uns.sparkplug.payload import encode
+from uns.sparkplug.topic import MessageType, device_topic, node_topic
+from uns.sparkplug.values import QUALITY_GOOD, Metric, Payload
+
+PENDING_MAX: Final = 1_000
+_TEXTS: Final = frozenset({DataType.STRING, DataType.TEXT, DataType.UUID})
+_REALS: Final = frozenset({DataType.FLOAT, DataType.DOUBLE})
+_INTEGERS: Final = frozenset(
+    {DataType(n) for n in range(DataType.INT8, DataType.UINT64 + 1)} | {DataType.DATETIME}
+)
+_WRITABLE: Final = _TEXTS | _REALS | _INTEGERS | {DataType.BOOLEAN}
+
+
+@dataclass(slots=True)
+class _Pending:
+    set_point: SetPoint
+    value: Scalar
+    until_ms: int
+    shown: str = "nothing"
+
+
+class Writes:
+    """The writes of one bridge; at most PENDING_MAX wait.
+
+    Feed every output of the session to `answers` and call `expired` now and then.
+    """
+
+    def __init__(self, directory: Directory, timeout_ms: int) -> None:
+        self._directory = directory
+        self._timeout_ms = timeout_ms
+        self._born: dict[Endpoint, dict[str, DataType]] = {}
+        self._pending: dict[Origin, list[_Pending]] = {}
+
+    def command(self, asked: SetPoint, now_ms: int) -> Publish | Written:
+        """The command that asks for a value, or why there is none."""
+        origin = self._directory.origins.get(Leaf(asked.cell, asked.tag))
+        if origin is None:
+            return refused(asked, "no metric feeds this tag", now_ms)
+        born = self._born.get(Endpoint(*origin[:3]))
+        if born is None:
+            return refused(asked, f"{_name(origin)} is not online", now_ms)
+        datatype = born.get(origin.metric)
+        if datatype is None:
+            return refused(asked, f"no metric {origin.metric!r} in the birth", now_ms)
+        if sum(map(len, self._pending.values())) >= PENDING_MAX:
+            return refused(asked, f"{PENDING_MAX} writes wait already", now_ms)
+        try:
+            value = _fitting(asked.value, datatype)
+            message = _message(origin, Metric(origin.metric, value, datatype, now_ms), now_ms)
+        except EncodeError as error:
+            return refused(asked, str(error), now_ms)
+        waiting = _Pending(asked, value, now_ms + self._timeout_ms)
+        self._pending.setdefault(origin, []).append(waiting)
+        return message
+
+    def answers(self, outputs: Iterable[HostOutput]) -> list[Written]:
+        """What the edge nodes said about writes."""
+        told = list[Written]()
+        for output in outputs:
+            match output:
+                case MetricValue():
+                    told += self._shown(output)
+                case Online():
+                    place = Endpoint(output.group, output.edge_node, output.device)
+                    self._born[place] = {
+                        m.name: m.datatype for m in output.metrics if m.name and m.datatype
+                    }
+                case Stale():
+                    place = Endpoint(output.group, output.edge_node, output.device)
+                    self._born.pop(place, None)
+                    told += self._lost(place, output)
+        return told
+
+    def expired(self, now_ms: int) -> list[Written]:
+        """The writes that waited in vain."""
+        told = list[Written]()
+        for origin, waiting in list(self._pending.items()):
+            for each in waiting:
+                if each.until_ms <= now_ms:
+                    reason = f"not confirmed within {self._timeout_ms} ms: {each.shown} was shown"
+                    told.append(refused(each.set_point, reason, now_ms))
+            self._keep(origin, [each for each in waiting if each.until_ms > now_ms])
+        return told
+
+    def _shown(self, metric: MetricValue) -> Iterator[Written]:
+        origin = Origin(metric.group, metric.edge_node, metric.device, metric.name)
+        waiting = self._pending.get(origin)
+        if not waiting or metric.is_historical or metric.quality != QUALITY_GOOD:
+            return
+        kept = list[_Pending]()
+        for each in waiting:
+            if metric.value == each.value:
+                asked = each.set_point
+                yield Written(
+                    asked.request_id, asked.cell, asked.tag, metric.timestamp_ms, each.value
+                )
+            else:
+                each.shown = repr(metric.value)
+                kept.append(each)
+        self._keep(origin, kept)
+
+    def _lost(self, place: Endpoint, stale: Stale) -> Iterator[Written]:
+        for origin in [each for each in self._pending if each[:3] == place]:
+            for each in self._pending.pop(origin):
+                yield refused(each.set_point, f"not confirmed: {stale.reason}", stale.at_ms)
+
+    def _keep(self, origin: Origin, waiting: list[_Pending]) -> None:
+        if waiting:
+            self._pending[origin] = waiting
+        else:
+            self._pending.pop(origin, None)
+
+
+def refused(asked: SetPoint, reason: str, at_ms: int) -> Written:
+    """A set-point that was not written."""
+    return Written(asked.request_id, asked.cell, asked.tag, at_ms, reason=reason)
+
+
+def _message(origin: Origin, metric: Metric, now_ms: int) -> Publish:
+    """By name, with its time and no seq (`tck-id-payloads-ncmd-*`, `tck-id-payloads-dcmd-*`)."""
+    if origin.device is None:
+        topic = node_topic(origin.group, MessageType.NCMD, origin.edge_node)
+    else:
+        topic = device_topic(origin.group, MessageType.DCMD, origin.edge_node, origin.device)
+    return Publish(topic, encode(Payload((metric,), now_ms)), qos=0, retain=False)
+
+
+def _fitting(value: float | str | bool, datatype: DataType) -> Scalar:  # noqa: FBT001 - a value
+    """The value as the device will show it, or EncodeError."""
+    if datatype not in _WRITABLE:
+        raise EncodeError(f"a {datatype.name} cannot be written")
+    if datatype in _INTEGERS and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if (
+        datatype is DataType.FLOAT
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+    ):
+        try:
+            single: float = struct.unpack("<f", struct.pack("<f", value))[0]
+        except OverflowError:
+            raise EncodeError(f"{value!r} is too large for a FLOAT") from None
+        return single
+    return value
+
+
+def _name(origin: Origin) -> str:
+    return str(Endpoint(*origin[:3]))

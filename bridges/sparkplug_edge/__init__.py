@@ -1,0 +1,1 @@
+"""The hub as Sparkplug edge nodes: see README.md."""
