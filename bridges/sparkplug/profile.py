@@ -6,12 +6,14 @@ the end of the session instead. Does not know what an edge node or a host says i
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Protocol, Self
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from uns.mqtt.client import V5, V311, MqttClient
+from uns.mqtt.errors import Closed
 from uns.mqtt.message import Address, Message, Session, Will
 from uns.sparkplug.outputs import Publish
 
@@ -48,8 +50,9 @@ class Opening(NamedTuple):
 class Line:
     """One MQTT session, while the `async with` lasts.
 
-    `up` is set when the subscriptions stand, `lost` when the connection was lost. A will that the
-    DISCONNECT should send all the same (MQTT 5) is asked for by `with_will`.
+    `up` is set when the subscriptions stand, `lost` when the connection was lost; then nothing is
+    sent or heard any more. A will that the DISCONNECT should send all the same (MQTT 5) is asked
+    for by `with_will`.
     """
 
     def __init__(self, address: Address, opening: Opening, *, with_will: bool) -> None:
@@ -67,6 +70,7 @@ class Line:
             keepalive_s=KEEPALIVE_S,
             on_connect=self._greet,
         )
+        self._guard: asyncio.Task[None] | None = None
 
     @property
     def trouble(self) -> str:
@@ -76,6 +80,7 @@ class Line:
     async def __aenter__(self) -> Self:
         """Begin to connect."""
         await self._client.__aenter__()
+        self._guard = asyncio.create_task(self._end_when_lost())
         return self
 
     async def __aexit__(
@@ -84,6 +89,10 @@ class Line:
         _error: BaseException | None,
         _tb: TracebackType | None,
     ) -> None:
+        if self._guard:
+            if not self.lost.is_set():
+                self._guard.cancel()
+            await asyncio.wait({self._guard})
         await self._client.disconnect(with_will=self._with_will)
 
     async def stands(self) -> bool:
@@ -98,17 +107,23 @@ class Line:
     async def send(self, message: Publish) -> None:
         """Hand a message over; those of one caller leave in order."""
         topic, payload, qos, retain = message
-        await self._client.send(topic, payload, qos=1 if qos else 0, retain=retain)
+        with suppress(Closed):
+            await self._client.send(topic, payload, qos=1 if qos else 0, retain=retain)
 
     async def heard(self) -> list[Message]:
         """The next messages, or none after a tick."""
-        batch = await self._client.receive(timeout_s=TICK_S)
-        self._client.ack(batch)
-        return batch
+        with suppress(Closed):
+            batch = await self._client.receive(timeout_s=TICK_S)
+            self._client.ack(batch)
+            return batch
+        return []
+
+    async def _end_when_lost(self) -> None:
+        """Keep the client from connecting again with the will of a session that is over."""
+        await self.lost.wait()
+        await self._client.disconnect()
 
     async def _greet(self, _session: Session) -> None:
-        if self.lost.is_set():
-            return
         try:
             await self._client.subscribe(self._filters)
             self.up.set()

@@ -3,13 +3,17 @@
 Owns one edge node with invented devices, its MQTT sessions (a bd_seq and a will for each) and the
 words it obeys. Does not know the hub: the hub's own edge node stands in a folder of its own.
 
-    on               connect; with a primary host, births follow its STATE
+    on               connect, with all devices; with a primary host, births follow its STATE
     off              NDEATH, then DISCONNECT (MQTT 5: with the reason that sends the will too)
     data [DEVICE]    a new value of the node, or of a device
+    bad [DEVICE]     a new value of bad quality
     history [DEVICE] old values, oldest first, marked as history
     death DEVICE     DDEATH
     birth DEVICE     DBIRTH
     rebirth          all births again
+
+The births hold only data types that every version of the public kit reads as the specification
+does: no UInt32, no property of type String, no Quality (which `bad` sends as DATA).
 """
 
 import asyncio
@@ -27,36 +31,49 @@ from uns.sparkplug.node import SEQ_MODULUS
 from uns.sparkplug.outputs import Publish
 from uns.sparkplug.primary import PrimaryHost
 from uns.sparkplug.topic import NAMESPACE, STATE, MessageType, state_topic
-from uns.sparkplug.values import DataSet, Metric, Parameter, Property, Template, Value
+from uns.sparkplug.values import (
+    QUALITY_GOOD,
+    DataSet,
+    Metric,
+    Parameter,
+    Property,
+    Template,
+    Value,
+)
 
 HISTORY: Final = 3
 STEP_MS: Final = 1_000
+QUALITY_BAD: Final = 0
+PAUSE_S: Final = 0.5
+STATE_WAIT_S: Final = 2.0
+MESSAGE_AGE_S: Final = 0.002
+"""A message leaves in a later millisecond than its timestamp, as kits expect that compare by <."""
 COUNT: Final = "Count"
 MACHINE: Final = "Machine"
 _MEMBERS: Final = (
     Metric("speed", 0, DataType.INT16),
     Metric("on", value=False, datatype=DataType.BOOLEAN),
 )
-_PARAMETERS: Final = (Parameter("ratio", DataType.FLOAT, 1.0),)
+_PARAMETERS: Final = (Parameter("poles", DataType.INT32, 4),)
 _DEFINITION: Final = Template(_MEMBERS, _PARAMETERS, version="1", is_definition=True)
 _NODE: Final = (
-    Metric(COUNT, 0, DataType.UINT32),
+    Metric(COUNT, 0, DataType.INT32),
     Metric("Set Point", 20.0, DataType.DOUBLE),
     Metric("Spare", None, DataType.STRING),
     Metric(MACHINE, _DEFINITION, DataType.TEMPLATE),
 )
-_DEGREES: Final = {
-    "engUnit": Property(DataType.STRING, "degC"),
-    "Quality": Property(DataType.INT32, 192),
+_RANGE: Final = {
+    "engLow": Property(DataType.DOUBLE, -40.0),
+    "engHigh": Property(DataType.DOUBLE, 85.0),
 }
 _TABLE: Final = DataSet(
     ("id", "name"), (DataType.UINT32, DataType.STRING), ((1, "left"), (2, "right"))
 )
 _DEVICE: Final = (
-    Metric(COUNT, 0, DataType.UINT32),
+    Metric(COUNT, 0, DataType.INT32),
     Metric("Set Point", -5, DataType.INT32),
     Metric("Running", value=True, datatype=DataType.BOOLEAN),
-    Metric("Temperature", 21.5, DataType.FLOAT, properties=_DEGREES),
+    Metric("Temperature", 21.5, DataType.FLOAT, properties=_RANGE),
     Metric("Table", _TABLE, DataType.DATASET),
     Metric("Motor", Template(_MEMBERS, _PARAMETERS, MACHINE, version="1"), DataType.TEMPLATE),
 )
@@ -107,6 +124,7 @@ class EdgeProfile:
             "on": self._on,
             "off": self._off,
             "data": self._data,
+            "bad": self._bad,
             "history": self._history,
             "death": self._death,
             "birth": self._birth,
@@ -131,6 +149,7 @@ class EdgeProfile:
 
     async def _on(self, _device: str | None) -> None:
         if self._life is None:
+            self._dead.clear()
             self._life = asyncio.create_task(self._live())
 
     async def _off(self, _device: str | None) -> None:
@@ -140,9 +159,15 @@ class EdgeProfile:
             await asyncio.wait({life})
 
     async def _data(self, device: str | None) -> None:
-        now_ms = self._clock()
+        await self._step(device, QUALITY_GOOD)
+
+    async def _bad(self, device: str | None) -> None:
+        await self._step(device, QUALITY_BAD)
+
+    async def _step(self, device: str | None, quality: int) -> None:
         self._count += 1
-        await self._tell(device, [Change(COUNT, self._count, now_ms)])
+        change = Change(COUNT, self._count, self._clock(), quality=quality)
+        await self._tell(device, [change])
 
     async def _history(self, device: str | None) -> None:
         begin_ms = self._clock() - HISTORY * STEP_MS
@@ -185,6 +210,7 @@ class EdgeProfile:
             self._node.refused()
             self._say("not connected")
         else:
+            await asyncio.sleep(MESSAGE_AGE_S)
             await self._line.send(message)
 
     def _device_birth(self, device: str) -> Publish:
@@ -201,19 +227,21 @@ class EdgeProfile:
             self._bd_seq = next_bd_seq(self._bd_seq)
             if self._options.bd_seq:
                 self._options.bd_seq.write_text(str(self._bd_seq))
-            await self._session(server)
+            if not await self._session(server):
+                await asyncio.sleep(PAUSE_S)
 
-    async def _session(self, server: Address) -> None:
-        """One MQTT session: until it is lost, the primary host goes, or `off`."""
+    async def _session(self, server: Address) -> bool:
+        """One MQTT session, until it is lost, the primary host goes, or `off`; tells if born."""
         self._node = EdgeNode(self._options.group, self._options.edge_node, self._bd_seq)
         async with Line(server, self._opening(), with_will=self._options.version == "5") as line:
             if not await line.stands():
                 self._say("no session", server=f"{server.host}:{server.port}", why=line.trouble)
-                return
+                return False
             self._line = line
             self._say("connected", server=f"{server.host}:{server.port}", bd_seq=self._bd_seq)
             try:
                 await self._serve(line, server)
+                return self._node.is_born()
             finally:
                 async with self._turn:
                     self._line = None
@@ -239,12 +267,18 @@ class EdgeProfile:
             host.forget()
         else:
             await self._births(None)
-        while not line.lost.is_set():
+        clock = asyncio.get_running_loop().time
+        end_s = clock() + STATE_WAIT_S
+        while not line.lost.is_set() and not (clock() > end_s and self._waits_in_vain()):
             for message in await line.heard():
                 if message.topic.split("/")[1] != STATE:
                     await self._obey(message)
                 elif host and not await self._follow(message, host):
                     return
+
+    def _waits_in_vain(self) -> bool:
+        """Tell whether the primary host may be at another server."""
+        return len(self._hosts) > 1 and not self._node.is_born()
 
     async def _follow(self, message: Message, host: PrimaryHost) -> bool:
         """Take the primary host's STATE; False when it is gone and so must we be."""

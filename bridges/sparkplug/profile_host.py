@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bridges.sparkplug.profile import Line, Opening, Say, UnknownWord, Version
+from bridges.sparkplug.profile_forgive import Forgiven, forgive
 from uns.mqtt.message import Address, Message
 from uns.sparkplug import state
 from uns.sparkplug.catalogue import Catalogue
@@ -45,13 +46,17 @@ PAUSE_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class HostOptions:
-    """Which host to be, on which servers at once; the times are milliseconds."""
+    """Which host to be, on which servers at once; the times are milliseconds.
+
+    forgive: leave unreadable metrics out, where a host that conforms asks for all births.
+    """
 
     host_id: str
     servers: Sequence[Address]
     version: Version = "3.1.1"
     reorder_timeout_ms: int = 2_000
     rebirth_interval_ms: int = 5_000
+    forgive: bool = False
 
 
 class HostProfile:
@@ -193,9 +198,15 @@ class _Serving:
         said = state.answer(self._options.host_id, topic, payload, at_ms)
         if said and not message.retain:
             await line.send(said)
+        left = self._forgiven(topic, payload)
+        for why in left.reasons:
+            self._say("left out", topic=topic, why=why)
         now_ms = self._clock()
-        outputs = self._session.receive(topic, payload, now_ms, retained=message.retain)
+        outputs = self._session.receive(topic, left.raw, now_ms, retained=message.retain)
         await self._act(outputs, line)
+
+    def _forgiven(self, topic: str, raw: bytes) -> Forgiven:
+        return forgive(self._session.nodes, topic, raw) if self._options.forgive else Forgiven(raw)
 
     async def _act(self, outputs: Sequence[HostOutput], line: Line) -> None:
         self._tell(outputs)

@@ -19,12 +19,14 @@ from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Address
 from uns.sparkplug import state
 from uns.sparkplug.datatype import DataType
-from uns.sparkplug.payload import decode, parse
+from uns.sparkplug.payload import decode, encode, parse, serialize
+from uns.sparkplug.schema import new_payload
 from uns.sparkplug.values import Metric, Payload
 
 GROUP, EDGE, DEVICE, HOST = "g", "e", "d1", "h"
 STATE = f"spBv1.0/STATE/{HOST}"
 SCRIPT_S_MAX = 30
+REORDER_MS = 200
 
 
 def wall_ms() -> int:
@@ -65,12 +67,13 @@ def only(message: Publish) -> Metric:
 
 @asynccontextmanager
 async def host_application(
-    servers: list[Address], told: list[str], version: Version = "3.1.1"
+    servers: list[Address], told: list[str], version: Version = "3.1.1", **options: Any
 ) -> AsyncIterator[HostProfile]:
     def say(what: str, **details: Any) -> None:
         told.append(f"{what} {details.get('place', '')} {details.get('metric', '')}".strip())
 
-    profile = HostProfile(HostOptions(HOST, servers, version, 200), wall_ms, say)
+    settings = HostOptions(HOST, servers, version, REORDER_MS, **options)
+    profile = HostProfile(settings, wall_ms, say)
     try:
         yield profile
     finally:
@@ -329,3 +332,116 @@ async def test_on_several_servers_it_is_online_at_each_with_a_time_of_its_own(
             times = [said(each)["timestamp"] for each in other.sent()]
             assert times[0] < times[1]
             assert [said(each)["online"] for each in tap.sent()] == [True]
+
+
+# --- an edge node with faults, as the public kit's own is one
+
+
+class FaultyNode:
+    """Bears its device with a UInt8 out of range; sends data of a metric that is in no birth."""
+
+    def __init__(self, client: MqttClient) -> None:
+        self._client = client
+        self._seq = 0
+
+    async def births(self) -> None:
+        """NBIRTH and DBIRTH, by names only."""
+        self._seq = 0
+        node = (
+            Metric("bdSeq", 0, DataType.INT64),
+            Metric("Node Control/Rebirth", value=False, datatype=DataType.BOOLEAN),
+            Metric("Counter/Int32", 0, DataType.INT32),
+        )
+        await self._send("NBIRTH", encode(Payload(node, wall_ms(), self._next())))
+        wire = new_payload()
+        wire.timestamp, wire.seq = wall_ms(), self._next()
+        wire.metrics.add(name="UInt8", datatype=DataType.UINT8, int_value=2**32 - 1234)
+        wire.metrics.add(name="Outputs/1", datatype=DataType.INT32, int_value=0)
+        await self._send("DBIRTH", serialize(wire))
+
+    def unborn(self) -> bytes:
+        """The next DATA."""
+        metric = Metric("Temperature", 23, DataType.INT16)
+        return encode(Payload((metric,), wall_ms(), self._next()))
+
+    async def data(self, raw: bytes) -> None:
+        """DDATA."""
+        await self._send("DDATA", raw)
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq - 1
+
+    async def _send(self, kind: str, raw: bytes) -> None:
+        device = f"/{DEVICE}" if kind[0] == "D" else ""
+        await self._client.publish(f"spBv1.0/{GROUP}/{kind}/{EDGE}{device}", raw, qos=0)
+
+
+@asynccontextmanager
+async def facing_faults(
+    broker: RunningBroker, *, forgive: bool
+) -> AsyncIterator[tuple[HostProfile, FaultyNode, Tap, list[str]]]:
+    told: list[str] = []
+    async with (
+        MqttClient(broker.address(), unique("faulty"), clean_session=True) as client,
+        tapped(broker.address()) as (address, tap),
+        host_application([address], told, forgive=forgive) as host,
+    ):
+        await host.order("on")
+        await until(count(tap, "STATE", 1))
+        yield host, FaultyNode(client), tap, told
+
+
+@bounded
+async def test_a_node_that_cannot_be_read_is_asked_for_its_births(mosquitto: RunningBroker) -> None:
+    async with facing_faults(mosquitto, forgive=False) as (host, node, tap, told):
+        await node.births()
+        await until(count(tap, "NCMD", 1))
+        await host.order(f"write {GROUP}/{EDGE}/{DEVICE} 7 Outputs/1")
+        assert told[-1] == f"no such metric born {GROUP}/{EDGE}/{DEVICE} Outputs/1"
+
+
+@pytest.mark.tck(
+    "operational-behavior-data-commands-ncmd-metric-name",
+    "operational-behavior-data-commands-dcmd-metric-name",
+    "topics-ncmd-payload",
+    "topics-dcmd-payload",
+)
+@bounded
+async def test_forgiven_its_faults_it_is_written_to_by_name(mosquitto: RunningBroker) -> None:
+    async with facing_faults(mosquitto, forgive=True) as (host, node, tap, told):
+        await node.births()
+        await until(lambda: f"value {GROUP}/{EDGE}/{DEVICE} Outputs/1" in told)
+        await host.order(f"write {GROUP}/{EDGE} 7 Counter/Int32")
+        await host.order(f"write {GROUP}/{EDGE}/{DEVICE} 8 Outputs/1")
+        await until(count(tap, "DCMD", 1))
+        assert tap.kinds()[-2:] == ["NCMD", "DCMD"]
+        ncmd, dcmd = (only(each) for each in tap.sent()[-2:])
+        assert (ncmd.name, ncmd.value, ncmd.datatype) == ("Counter/Int32", 7, DataType.INT32)
+        assert (dcmd.name, dcmd.value, dcmd.datatype) == ("Outputs/1", 8, DataType.INT32)
+        assert told.count("left out") == 1
+
+
+@pytest.mark.tck(
+    "operational-behavior-host-reordering-param",
+    "operational-behavior-host-reordering-start",
+    "operational-behavior-host-reordering-rebirth",
+    "operational-behavior-host-reordering-success",
+)
+@bounded
+async def test_forgiven_its_faults_it_is_asked_for_births_when_a_message_stays_away(
+    mosquitto: RunningBroker,
+) -> None:
+    async with facing_faults(mosquitto, forgive=True) as (_host, node, tap, told):
+        await node.births()
+        await node.data(node.unborn())
+        late = node.unborn()
+        await node.data(node.unborn())
+        await node.data(late)
+        await until(lambda: told.count("left out") == 4)
+        await asyncio.sleep(2 * REORDER_MS / 1_000)
+        assert "NCMD" not in tap.kinds()
+        node.unborn()
+        await node.data(node.unborn())
+        await until(count(tap, "NCMD", 1))
+        assert only(tap.sent()[-1]).name == "Node Control/Rebirth"

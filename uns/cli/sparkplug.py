@@ -87,8 +87,8 @@ def edge(  # noqa: PLR0913 - the options of the command, each with its default
 ) -> None:
     """Be an edge node that obeys lines on standard input, for a conformance run.
 
-    on, off, data [DEVICE], history [DEVICE], death DEVICE, birth DEVICE, rebirth; the end of
-    standard input is `off`. Several servers are walked one at a time.
+    on, off, data [DEVICE], bad [DEVICE], history [DEVICE], death DEVICE, birth DEVICE, rebirth; the
+    end of standard input is `off`. Several servers are walked one at a time.
     """
     servers = sparkplug_profile.addresses_of(server)
     options = EdgeOptions(group, node, device or [], servers, primary_host, version, bd_seq)
@@ -109,14 +109,18 @@ def host(  # noqa: PLR0913 - the options of the command, each with its default
     rebirth_interval: Annotated[
         int, typer.Option(min=100, metavar="MS", help="One rebirth request a node in this time.")
     ] = 5_000,
+    forgive: Annotated[
+        bool, typer.Option("--forgive", help="Leave out metrics that cannot be read.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Do not connect before `on`.")] = False,
     as_json: Json = False,
 ) -> None:
     """Be a host application that obeys lines on standard input, for a conformance run.
 
     on, off, rebirth GROUP/NODE[/DEVICE], write GROUP/NODE[/DEVICE] VALUE METRIC; the end of
-    standard input is `off`. It is on all its servers at once.
+    standard input is `off`. It is on all its servers at once. A node that sends what cannot be read
+    is not believed and asked for its births; with --forgive only those metrics are left out.
     """
     servers = sparkplug_profile.addresses_of(server)
-    options = HostOptions(host_id, servers, version, reorder_timeout, rebirth_interval)
+    options = HostOptions(host_id, servers, version, reorder_timeout, rebirth_interval, forgive)
     sparkplug_profile.run_host(options, wait=wait, as_json=as_json)
