@@ -7,10 +7,11 @@ CACHE := $(or $(UNS_CACHE),$(CURDIR)/.cache)
 TOO_OLD := Python 3.11 or newer is needed: make PYTHON=python3.11 ...
 CHECK := import sys; sys.version_info >= (3, 11) or sys.exit("$(TOO_OLD)")
 PROVISION := $(PYTHON) -c '$(CHECK)' && $(PYTHON) -m tools.provision
+SOAKED := $(addprefix tests/integration/,test_cuts.py test_restarts.py test_opcua_restarts.py)
 TEST_PATH := PATH="$(CURDIR)/$(BIN):$(CACHE)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance lint fmt bench docs lock clean
+.PHONY: help demo test conformance soak day lint fmt bench docs lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,6 +27,14 @@ test: lint ## lint, then every test; ARGS="-k oee" are pytest's
 conformance: ## Sparkplug 3.0, requirement by requirement: run the tests that show them, and count
 	@$(PROVISION) test
 	@$(TEST_PATH) $(BIN)/python -m tools.conformance $(ARGS)
+
+soak: ## 200 cuts of 0.1 to 20 s and 500 restarts a protocol, with figures; takes long
+	@$(PROVISION) test
+	@UNS_SOAK=1 $(TEST_PATH) $(BIN)/python -m pytest -s $(SOAKED) $(ARGS)
+
+day: ## 24 hours of the demo plant in 24 minutes: memory and open files of each process
+	@$(PROVISION) test
+	@$(TEST_PATH) $(BIN)/python -m bench.soak $(ARGS)
 
 lint: ## ruff, mypy and the import contracts
 	@$(PROVISION) lint

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from bench import processor, sparkplug, store
+from bench import devices, processor, sparkplug, store
 from bench.rig import Figure, Rig, as_json, as_table, broker
 
 Part = Callable[[Rig, Path], Coroutine[Any, Any, list[Figure]]]
@@ -29,6 +29,8 @@ PARTS: Final[dict[str, Part]] = {
     "publish": _publish,
     "loop": _loop,
     "latency": processor.latency,
+    "opcua": devices.opcua,
+    "modbus": devices.modbus,
     "sparkplug": _sparkplug,
     "duckdb": store.duckdb,
     "postgres": store.postgres,

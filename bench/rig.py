@@ -130,7 +130,7 @@ def as_table(figures: Sequence[Figure]) -> str:
     """The figures for people."""
     rows = [("path", "figure", "ceiling", "ratio", "ceiling is", "target")]
     for f in figures:
-        figure, ceiling = f"{f.figure:,.1f} {f.unit}", f"{f.ceiling:,.1f} {f.unit}"
+        figure, ceiling = f"{f.figure:,.2f} {f.unit}", f"{f.ceiling:,.2f} {f.unit}"
         rows.append((f.path, figure, ceiling, f"{f.ratio:.2f}", f.ceiling_is, f.target))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows)

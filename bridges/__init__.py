@@ -6,17 +6,18 @@ PROTOCOLS is the one table of what namespace.yaml may name: settings and tag add
 from typing import Final
 
 from bridges.erp.config import ErpSettings
+from bridges.modbus.checks import findings as modbus_findings
 from bridges.modbus.config import ModbusSettings, ModbusSource
 from bridges.opcua.config import OpcUaSettings, OpcUaSource
 from bridges.sparkplug.config import SparkplugSettings, SparkplugSource
 from bridges.sparkplug.directory import findings as sparkplug_findings
 from bridges.sparkplug_edge.config import SparkplugEdgeSettings
 from bridges.sparkplug_edge.mapping import findings as sparkplug_edge_findings
-from uns.model.namespace import Protocol
+from uns.model.checks import Protocol
 
 PROTOCOLS: Final[dict[str, Protocol]] = {
     "opcua": Protocol(OpcUaSettings, OpcUaSource),
-    "modbus": Protocol(ModbusSettings, ModbusSource),
+    "modbus": Protocol(ModbusSettings, ModbusSource, modbus_findings),
     "sparkplug": Protocol(SparkplugSettings, SparkplugSource, sparkplug_findings),
     "sparkplug-edge": Protocol(SparkplugEdgeSettings, None, sparkplug_edge_findings),
     "erp": Protocol(ErpSettings, None),

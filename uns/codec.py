@@ -84,7 +84,7 @@ class Codec:
     def __init__(self, plant: Plant) -> None:
         self._topic = lru_cache(TOPICS_CACHED)(self._parse_topic)
         self._tags = {path: frozenset(place.cell.tags) for path, place in plant.cells.items()}
-        self._bridge_of = {path: places[0].line.bridge for path, places in plant.lines.items()}
+        self._readers = {line: plant.readers(line) for line in plant.lines}
         self._erp = frozenset(n for n, b in plant.bridges.items() if b.protocol == "erp")
         self._places = frozenset(
             "/".join(parts[:n])
@@ -159,14 +159,14 @@ class Codec:
             )
 
     def _writers(self, event: Event) -> frozenset[str]:
-        """Who may say such an event: the processors, the ERP bridges, or the line's own bridge."""
+        """Who may say such an event: processors, ERP bridges, or the bridges that read the line."""
         if event.type not in _BRIDGE_TYPES:
             return frozenset({PROCESSOR_SOURCE})
         on_line = level_of(event.path) in ("line", "cell")
         if event.type == Released.type_name or not on_line:
             return self._erp
-        bridge = frozenset({self._bridge_of[parent(event.path, "line")]})
-        return bridge | self._erp if event.type in _ALSO_ERP else bridge
+        readers = self._readers[parent(event.path, "line")]
+        return readers | self._erp if event.type in _ALSO_ERP else readers
 
 
 def parse_json(payload: bytes) -> Document:
@@ -255,10 +255,17 @@ def _validated(model: type[Model], document: Document) -> Model:
         raise _RefusedError("bad-payload", f"{where}: {first['msg']}") from None
 
 
+_compact: Final = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+
 def encode_document(document: Mapping[str, Any]) -> bytes:
-    """A JSON object in the given key order, compact; ValueError on NaN."""
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    """A JSON object in the given key order, compact; half a surrogate is a `?`.
+
+    ValueError on NaN.
+    """
+    return _compact(document).encode(errors="replace")
 
 
 def encode_event(draft: Draft, source: str, epoch: int, seq: int) -> bytes:
@@ -277,18 +284,27 @@ def encode_event(draft: Draft, source: str, epoch: int, seq: int) -> bytes:
     )
 
 
-def encode_tag(
+def tag_document(
     value: Scalar, at_ms: int, quality: Quality, unit: str | None, reason: str | None = None
-) -> bytes:
+) -> Document:
     """A tag payload of at most 150 bytes: a long text or reason is cut, never the message lost."""
     document: Document = {"value": value, "timestamp_ms": at_ms, "quality": quality}
     if unit is not None:
         document["unit"] = unit
     if reason is not None:
         document["reason"] = reason
+    if reason is None and not isinstance(value, str):
+        return document
     for key in ("reason", "value"):
-        while len(encoded := encode_document(document)) > BYTES_MAX["_tag"]:
+        while len(encode_document(document)) > BYTES_MAX["_tag"]:
             if not isinstance(document.get(key), str) or not document[key]:
                 break
             document[key] = document[key][:-8]
-    return encoded
+    return document
+
+
+def encode_tag(
+    value: Scalar, at_ms: int, quality: Quality, unit: str | None, reason: str | None = None
+) -> bytes:
+    """The bytes of `tag_document`."""
+    return encode_document(tag_document(value, at_ms, quality, unit, reason))

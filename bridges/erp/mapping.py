@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from uns.codec import parse_json
+from uns.model.checks import did_you_mean
 from uns.model.events import Released, Reply
-from uns.model.namespace import did_you_mean
 from uns.model.observation import Fact
 from uns.model.path import TopicError, key_of
 from uns.model.plant import Plant

@@ -1,42 +1,28 @@
-"""The Modbus bridge: polls one device in a fixed rhythm and tells what has changed.
+"""The Modbus bridge: gives the one line to whoever is due, a unit's poll or a set-point.
 
-Owns when to connect, when to poll and what is news. Does not know the wire (device.py) or what
-registers mean (mapping.py). Nothing is queued: a poll happens when the last batch is durable.
+Owns the order of turns, and when to connect and to ask again. Does not know the wire (line.py),
+the polls of a unit (station.py) or the steps of a write (writing.py). Nothing is queued: a turn
+comes when what the last one said is durable.
 """
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from random import SystemRandom
 from typing import Final
 
 from bridges.modbus.config import ModbusSettings
-from bridges.modbus.device import Device, opened
-from bridges.modbus.errors import LostError, ModbusError, UnwritableError
-from bridges.modbus.mapping import (
-    ABOUT_ADDRESSES,
-    Block,
-    Point,
-    Refusal,
-    block_of,
-    changed,
-    encode,
-    halves,
-    next_due_s,
-    plan,
-    points_of,
-    readings,
-    written_back,
-)
-from uns.model.observation import Link, Observation, Reading, Scalar, SetPoint, Written
+from bridges.modbus.errors import LostError
+from bridges.modbus.line import Line
+from bridges.modbus.plan import Point, units_of
+from bridges.modbus.station import Station
+from bridges.modbus.writing import Writing
+from uns.model.observation import Observation, SetPoint
 from uns.model.plant import Place
 from uns.mqtt.reconnect import delay_s
 
-READ_BACKS_MAX: Final = 5
-READ_BACK_PERIOD_S: Final = 0.1
+UNREAD: Final = "the device has not answered yet"
 
-log = logging.getLogger(__name__)
 jitter = SystemRandom().random
 
 
@@ -46,159 +32,110 @@ async def observe(
     clock: Callable[[], int],
     set_points: asyncio.Queue[SetPoint],
 ) -> AsyncGenerator[list[Observation], None]:
-    """Batches of observations, for ever: the link's ups and downs, and one batch a poll with news.
+    """Batches of observations, for ever: each unit's ups and downs, and one batch a poll with news.
 
-    A link is up when the device has answered one whole poll; that batch has every tag.
+    A unit is up when it has answered one whole poll; that batch has every tag of it.
     clock: plant time in ms.
     set_points: checked values to write; what became of each is among the observations.
     """
-    points = points_of(places)
-    endpoint = f"{settings.host}:{settings.port}/{settings.unit}"
-    cells = tuple(places)
-    attempt, told = 0, ""
-    while True:
-        try:
-            async with (
-                opened(settings) as device,
-                writing(Writer(settings, points, clock), set_points) as writer,
-            ):
-                poll = Poll(device, settings, points, clock)
-                everything = await poll.news()
-                attempt, told = 0, ""
-                log.info("%s: connected", endpoint)
-                yield [Link(endpoint, cells, up=True, at_ms=clock()), *everything]
-                while True:
-                    if not await poll.due(writer.has_finished):
-                        yield list(writer.finished())
-                    elif news := await poll.news():
-                        yield list(news)
-        except LostError as error:
-            reason = str(error)
-        if reason != told:
-            log.warning("%s: %s", endpoint, reason)
-            yield [Link(endpoint, cells, up=False, at_ms=clock(), reason=reason)]
-        told = reason
-        await asyncio.sleep(delay_s(attempt, jitter()))
-        attempt += 1
+    turns = Turns(settings, places, clock, set_points)
+    try:
+        while True:
+            if batch := await turns.next():
+                yield batch
+    finally:
+        turns.close()
 
 
-class Poll:
-    """The polls of one connection: their rhythm, their requests and what was said last."""
+class Turns:
+    """Who has the line next: the units and the set-points under way, earliest due first.
+
+    A unit that is down may cost a time-out: whoever was due at the end of that goes before the
+    next unit that is down. Of several that are down the one due longest is next, so none starves.
+    """
 
     def __init__(
         self,
-        device: Device,
         settings: ModbusSettings,
-        points: Sequence[Point],
+        places: Mapping[str, Place],
         clock: Callable[[], int],
+        set_points: asyncio.Queue[SetPoint],
     ) -> None:
-        self._device = device
-        self._word_order = settings.word_order
-        self._period_s = settings.poll_ms / 1000
-        self._blocks = plan(points, settings)
-        self._clock = clock
-        self._due_s = asyncio.get_running_loop().time()
-        self._known: dict[tuple[str, str], Reading] = {}
-
-    async def due(self, interrupt: asyncio.Event) -> bool:
-        """Wait for the next beat; false when interrupted before it."""
-        now_s = asyncio.get_running_loop().time()
-        if self._due_s <= now_s and not interrupt.is_set():
-            self._due_s = next_due_s(self._due_s, now_s, self._period_s)
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._due_s):
-                await interrupt.wait()
-        return not interrupt.is_set()
-
-    async def news(self) -> list[Reading]:
-        """Poll once, requests back to back; the readings that differ from the last ones."""
-        batch = list[Reading]()
-        waiting, self._blocks = self._blocks[::-1], []
-        while waiting:
-            batch += await self._answer(waiting)
-        news = changed(self._known, batch)
-        self._known.update({(reading.cell, reading.tag): reading for reading in news})
-        return news
-
-    async def _answer(self, waiting: list[Block]) -> list[Reading]:
-        """Ask for the last block that waits.
-
-        A refused address among several is found by halving, once: the connection keeps what it
-        has learned, so one wrong address costs its own tag and none of the neighbours.
-        """
-        block = waiting.pop()
-        reply = await self._device.read(block)
-        if isinstance(reply, Refusal) and reply.code in ABOUT_ADDRESSES and len(block.points) > 1:
-            waiting += halves(block)[::-1]
-            return []
-        self._blocks.append(block)
-        return readings(block, reply, self._word_order, self._clock())
-
-
-class Writer:
-    """Writes set-points, each over a connection of its own: a stuck write delays no poll."""
-
-    def __init__(
-        self, settings: ModbusSettings, points: Sequence[Point], clock: Callable[[], int]
-    ) -> None:
-        self.has_finished = asyncio.Event()
         self._settings = settings
-        self._points = {(point.cell, point.tag): point for point in points}
         self._clock = clock
-        self._finished: list[Written] = []
+        self._set_points = set_points
+        self._line = Line(settings, clock)
+        self._stations = {
+            unit: Station(unit, points, settings, clock)
+            for unit, points in units_of(places, settings).items()
+        }
+        for station in self._stations.values():
+            station.neighbours = tuple(self._stations.values())
+        self._points: dict[tuple[str, str], Point] = {
+            (point.cell, point.tag): point
+            for station in self._stations.values()
+            for point in station.points
+        }
+        self._writings: list[Writing] = []
+        self._attempt = 0
+        self._open_s = 0.0
+        self._in_vain_s = 0.0
 
-    async def run(self, set_points: asyncio.Queue[SetPoint]) -> None:
-        """Write what comes, for ever."""
-        while True:
-            written = await self._written(await set_points.get())
-            self._finished.append(written)
-            self.has_finished.set()
+    async def next(self) -> list[Observation]:
+        """Wait for the next turn and take it; what came of it, which may be nothing."""
+        waiting: list[Station | Writing] = [*self._stations.values(), *self._writings]
+        turn = min(waiting, key=self._rank)
+        batch = list[Observation]()
+        if set_point := await self._arrived(max(turn.due_s, self._open_s)):
+            batch += await self._begin(set_point)
+        if asyncio.get_running_loop().time() >= max(turn.due_s, self._open_s):
+            batch += await self._take(turn)
+        return batch
 
-    def finished(self) -> list[Written]:
-        """What was written since the last call."""
-        self.has_finished.clear()
-        finished, self._finished = self._finished, []
-        return finished
+    def close(self) -> None:
+        """Drop the connection."""
+        self._line.close()
 
-    async def _written(self, set_point: SetPoint) -> Written:
-        who, cell, tag = set_point.request_id, set_point.cell, set_point.tag
+    def _rank(self, one: Station | Writing) -> tuple[bool, float]:
+        is_first = not _is_down(one) and one.due_s <= self._in_vain_s
+        return not is_first, one.due_s
+
+    async def _arrived(self, due_s: float) -> SetPoint | None:
+        """A set-point that is there before somebody is due."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(due_s):
+                return await self._set_points.get()
+        return None
+
+    async def _begin(self, set_point: SetPoint) -> list[Observation]:
+        point = self._points[set_point.cell, set_point.tag]
+        station = self._stations[point.source.unit or 0]
+        writing = Writing(set_point, point, self._settings, self._clock)
+        if not station.is_up:
+            return [writing.failed(station.reason or UNREAD)]
+        self._writings.append(writing)
+        return await self._take(writing)
+
+    async def _take(self, turn: Station | Writing) -> list[Observation]:
         try:
-            value = await self._write(self._points[cell, tag], set_point.value)
-        except ModbusError as error:
-            return Written(who, cell, tag, self._clock(), reason=str(error))
-        return Written(who, cell, tag, self._clock(), value)
+            await self._line.open()
+            batch = await turn.turn(self._line)
+        except LostError as error:
+            batch = self._lost(str(error))
+        else:
+            self._attempt = 0
+            if _is_down(turn):
+                self._in_vain_s = asyncio.get_running_loop().time()
+        self._writings = [writing for writing in self._writings if not writing.is_over]
+        return batch
 
-    async def _write(self, point: Point, value: Scalar) -> Scalar:
-        """Write and read back."""
-        block, word_order = block_of(point), self._settings.word_order
-        wanted = encode(point.source, value, word_order)
-        async with opened(self._settings) as device:
-            if refusal := await device.write(block, wanted):
-                raise UnwritableError(f"the device refused it: {refusal.reason}")
-            shown = await _read_back(device, block, wanted)
-        return written_back(point, wanted, shown, word_order)
-
-
-async def _read_back(device: Device, block: Block, wanted: Sequence[int]) -> Sequence[int]:
-    """What the device shows in the end; it may take a few of its cycles."""
-    for _ in range(READ_BACKS_MAX):
-        shown = await device.read(block)
-        if isinstance(shown, Refusal):
-            raise UnwritableError(f"written, but not to be read back: {shown.reason}")
-        if list(shown) == wanted:
-            break
-        await asyncio.sleep(READ_BACK_PERIOD_S)
-    return shown
+    def _lost(self, reason: str) -> list[Observation]:
+        """All units are down, and nobody has the line until it is time to connect again."""
+        self._open_s = asyncio.get_running_loop().time() + delay_s(self._attempt, jitter())
+        self._attempt += 1
+        answers = [writing.lost(reason) for writing in self._writings]
+        return [*answers, *(o for one in self._stations.values() for o in one.lost(reason))]
 
 
-@asynccontextmanager
-async def writing(writer: Writer, set_points: asyncio.Queue[SetPoint]) -> AsyncIterator[Writer]:
-    """The writer at work until the end."""
-    work = asyncio.create_task(writer.run(set_points))
-    try:
-        yield writer
-    finally:
-        work.cancel()
-        await asyncio.wait({work})
-        if not work.cancelled():
-            work.result()  # it ends by a bug only, which must not pass in silence
+def _is_down(one: Station | Writing) -> bool:
+    return isinstance(one, Station) and not one.is_up

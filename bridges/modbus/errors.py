@@ -1,7 +1,9 @@
-"""Everything that can go wrong between this bridge and a device, as one tree.
+"""Everything that can go wrong between this bridge and its devices, as one tree.
 
     ModbusError
-    ├── LostError         the network's or the device's: connect again
+    ├── LostError         the connection's, opened in vain or ended: no unit can be reached
+    ├── AbsentError       one unit's: no answer, an unfitting one, or its gateway cannot reach it
+    │   └── UnaskedError  the same, before anything went out
     ├── UnreadableError   the registers' content: no value of the tag's type, that tag turns bad
     └── UnwritableError   a value that the registers cannot hold, or that the device did not take
 
@@ -14,7 +16,15 @@ class ModbusError(Exception):
 
 
 class LostError(ModbusError):
-    """No connection, no answer in time, or an answer that does not fit the question."""
+    """No connection, or no longer."""
+
+
+class AbsentError(ModbusError):
+    """A unit that did not answer in time, or not what it was asked, while others may."""
+
+
+class UnaskedError(AbsentError):
+    """A unit that could not be asked: it has heard nothing."""
 
 
 class UnreadableError(ModbusError):

@@ -6,51 +6,85 @@ it hands out value by value, and which values were published together is worth k
 """
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from asyncua import ua
-from asyncua.client.client import Client
 from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import UaStatusCodeError
 
-from bridges.opcua.config import OpcUaSettings
-from bridges.opcua.errors import LostError, OpcUaError, RefusedError, UnwritableError
-from bridges.opcua.inbox import Inbox
-from bridges.opcua.mapping import Sample, same_value, writable_value
+from bridges.opcua.calls import CALL_TIMEOUT_S, losing, within, words
+from bridges.opcua.config import OpcUaSettings, identifier_of
+from bridges.opcua.errors import LostError, OpcUaError, RefusedHistoryError, UnreadableError
+from bridges.opcua.inbox import Inbox, News, bounded
+from bridges.opcua.learning import Learning
+from bridges.opcua.mapping import Item, Sample, Steps
+from bridges.opcua.security import SecureClient
+from bridges.opcua.structure import Structures
+from bridges.opcua.trust import Pki
+from bridges.opcua.writes import written
 from uns.model.observation import Scalar
 
-MESSAGE_BYTES_MAX: Final = 16_000_000
-CHUNKS_MAX: Final = 256
 ITEMS_A_REQUEST_MAX: Final = 500
-OPEN_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 1.0
-PROBE_PERIOD_S_MIN: Final = 0.5
 CLAIM_PERIOD_S: Final = 10.0
-READ_BACKS_MAX: Final = 5
-READ_BACK_PERIOD_S: Final = 0.1
-SESSION_TIMEOUT_MS: Final = 60_000
-"""A session left behind by a crash holds one of the server's few places no longer than this."""
+NOTIFICATIONS_A_PUBLISH_MAX: Final = 10_000
+"""What changed at once beyond this comes in parts, and is put together again in the inbox."""
+HISTORIES_A_REQUEST_MAX: Final = 20
+MUCH_WORSE: Final = 2
 KEEP_ALIVES_IN_SILENCE: Final = 3
 LIFETIME_IN_KEEP_ALIVES: Final = 10
-_WORDS: Final[dict[type[Exception], str]] = {
-    ConnectionRefusedError: "connection refused",
-    socket.gaierror: "unknown host",
-    TimeoutError: "no answer in time",
-    ConnectionError: "connection lost",
-}
-T = TypeVar("T")
+_CONNECTION_LOST: Final = frozenset(
+    {
+        StatusCodes.BadConnectionClosed,
+        StatusCodes.BadSecureChannelClosed,
+        StatusCodes.BadSecureChannelIdInvalid,
+        StatusCodes.BadSessionClosed,
+        StatusCodes.BadSessionIdInvalid,
+        StatusCodes.BadServerHalted,
+        StatusCodes.BadShutdown,
+        StatusCodes.BadTimeout,
+        StatusCodes.BadRequestTimeout,
+    }
+)
+_LIMITS: Final = (
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData,
+)
+
+
+class Taken(NamedTuple):
+    """What was published of the item with a handle, and when it came here."""
+
+    handle: int
+    sample: Sample
+    heard_ms: int
+
+
+class Page(NamedTuple):
+    """One page of an item's history: where it goes on, or why there is none."""
+
+    samples: list[Sample]
+    continuation: bytes | None
+    refusal: str | None
 
 
 @asynccontextmanager
-async def opened(settings: OpcUaSettings, nodes: Sequence[str]) -> AsyncIterator["Session"]:
+async def opened(
+    settings: OpcUaSettings, items: Sequence[Item], pki: Path, clock: Callable[[], int]
+) -> AsyncIterator["Session"]:
     """A subscribed session, closed at the end; OpcUaError if it cannot be had.
 
-    nodes: identifiers in the settings' namespace; their places in the sequence are the handles.
+    items: what to monitor; their places in the sequence are the handles.
+    pki: the folder of the certificates, DATA/pki.
+    clock: plant time in ms, for when a value came.
     """
-    _check_security(settings)
-    session = Session(settings, nodes)
+    session = Session(settings, items, SecureClient(settings, Pki(pki)), clock)
     politely = True
     try:
         await session.open()
@@ -62,53 +96,141 @@ async def opened(settings: OpcUaSettings, nodes: Sequence[str]) -> AsyncIterator
         await session.close(politely=politely)
 
 
-def _check_security(settings: OpcUaSettings) -> None:
-    if not settings.insecure:
-        raise RefusedError(
-            "set 'insecure: true' to allow SecurityPolicy None, the only one this bridge speaks"
-        )
-
-
 class Session:
-    """A connection with one subscription. `refused` is why the server monitors a handle not."""
+    """A connection with one subscription.
 
-    def __init__(self, settings: OpcUaSettings, nodes: Sequence[str]) -> None:
+    refused: why the server monitors a handle not.
+    revised: what the server grants that is much worse than asked for.
+    """
+
+    def __init__(
+        self,
+        settings: OpcUaSettings,
+        items: Sequence[Item],
+        client: SecureClient,
+        clock: Callable[[], int],
+    ) -> None:
         self.refused: dict[int, str] = {}
+        self.revised: str | None = None
+        self.histories_max = HISTORIES_A_REQUEST_MAX
         self._settings = settings
-        self._nodes = nodes
-        self._namespace = 0
+        self._items = items
+        self._items_max = ITEMS_A_REQUEST_MAX
+        self._namespaces: list[str] = []
         self._subscription_id = 0
         self._claim_due_s = float("inf")
-        self._inbox = Inbox()
-        self._client = _client(settings)
+        self._inbox = Inbox(clock)
+        self._client = client
         self._client.connection_lost_callback = self._connection_lost
+        self._waiting = list[News]()
+        self._learning = Learning(Structures(client.uaclient), self._learnt)
 
     async def open(self) -> None:
-        """Connect, find the namespace, subscribe to every node; then the first values come."""
-        with _losing():
-            await _within(OPEN_TIMEOUT_S, self._open())
+        """Connect, subscribe to every node; then the first values come."""
+        with losing():
+            granted = await within(CALL_TIMEOUT_S, self._subscribe())
+            await self._claim(range(len(self._items)))
+            await within(CALL_TIMEOUT_S, self._switch_on())
+        self._inbox.watch(_silence_s(self._settings, granted))
 
-    async def take(self) -> list[tuple[int, Sample]]:
-        """What was published since the last call, as (handle, sample); at times nothing.
+    @property
+    def warnings(self) -> str | None:
+        """What is to be said of the connection while it is up."""
+        return "; ".join(self._client.warnings) or None
 
-        LostError when the connection is gone. Refused nodes are asked for again now and then: a
-        server may be up before the program that owns its nodes.
+    async def take(self) -> list[Taken]:
+        """What was published since the last call; at times nothing.
+
+        LostError when the connection is gone, after all that came before. A structure, and what
+        comes after it of its node, waits for its type.
         """
-        items = await self._inbox.take(self._claim_due_s)
-        if asyncio.get_running_loop().time() >= self._claim_due_s:
-            with _losing():
-                await _within(OPEN_TIMEOUT_S, self._claim(tuple(self.refused)))
-        known = range(len(self._nodes))
-        return [(int(i.ClientHandle), _sample(i.Value)) for i in items if i.ClientHandle in known]
+        await self._claim_again()
+        news = await self._inbox.take(self._claim_due_s)
+        self._waiting += (one for one in news if one.handle in range(len(self._items)))
+        taken, waiting = self._apart()
+        if waiting:
+            await self._learning.begin()
+            taken, waiting = self._apart()
+        self._waiting = bounded(waiting)
+        return taken
 
-    async def write(self, handle: int, value: Scalar) -> Sample:
-        """Write a node's value and read it back; a PLC may take a few of its cycles to show it.
+    def _apart(self) -> tuple[list[Taken], list[News]]:
+        """What waits, taken apart as far as its types are known, and the rest."""
+        taken, waiting, late = list[Taken](), list[News](), set[int]()
+        for one in self._waiting:
+            sample = None if one.handle in late else self._learning.sample(one.value)
+            if sample:
+                taken.append(Taken(one.handle, sample, one.heard_ms))
+            else:
+                late.add(one.handle)
+                waiting.append(one)
+        return taken, waiting
+
+    async def write(self, handle: int, steps: Steps, value: Scalar) -> Sample:
+        """Write a node's value, or the part at the steps, and read the node back.
 
         UnwritableError when the value does not fit, the server refuses it, or it is not there
         afterwards. LostError when the server does not answer; `take` finds out by itself.
         """
-        with _losing():
-            return await _within(OPEN_TIMEOUT_S, self._write(self._node_id(handle), value))
+        node = self._node_id(handle)
+        with losing():
+            return await within(
+                CALL_TIMEOUT_S, written(self._client.uaclient, node, steps, value, self._read)
+            )
+
+    async def has_history(self, handles: Sequence[int]) -> dict[int, bool]:
+        """Whether the server lets us read the history of items (part 3, 8.57)."""
+        bit, found = 1 << ua.AccessLevel.HistoryRead, dict[int, bool]()
+        with losing():
+            for start in range(0, len(handles), self._items_max):
+                page = handles[start : start + self._items_max]
+                nodes = [self._node_id(handle) for handle in page]
+                read = self._client.uaclient.read_attributes(nodes, AttributeIds.UserAccessLevel)
+                told = await within(CALL_TIMEOUT_S, read)
+                levels = [one.Value.Value if one.Value else None for one in told]
+                pairs = zip(page, levels, strict=True)
+                found |= {handle: bool((level or 0) & bit) for handle, level in pairs}
+        return found
+
+    async def history(
+        self,
+        since: datetime,
+        until: datetime,
+        asked: Sequence[tuple[int, bytes | None]],
+        values_max: int,
+    ) -> list[Page]:
+        """A page of the raw history of each handle, from its continuation point where it has one.
+
+        The values are those at and after `since`, before `until`, oldest first (part 11, 6.5.3).
+        RefusedHistoryError when the server does not do that; LostError.
+        """
+        details = ua.ReadRawModifiedDetails(
+            IsReadModified=False,
+            StartTime=since,
+            EndTime=until,
+            NumValuesPerNode=values_max,
+            ReturnBounds=False,
+        )
+        nodes = [
+            ua.HistoryReadValueId(NodeId=self._node_id(h), ContinuationPoint=c) for h, c in asked
+        ]
+        request = ua.HistoryReadParameters(
+            HistoryReadDetails=details,
+            TimestampsToReturn=ua.TimestampsToReturn.Both,
+            ReleaseContinuationPoints=False,
+            NodesToRead=nodes,
+        )
+        with losing():
+            try:
+                reading = self._client.uaclient.history_read(request)
+                results = await within(CALL_TIMEOUT_S, reading)
+            except UaStatusCodeError as error:
+                if int(error.code) in _CONNECTION_LOST:
+                    raise
+                raise RefusedHistoryError(words(error)) from error
+            if len(results) != len(asked):
+                raise LostError(f"{len(results)} histories for {len(asked)} nodes")
+            return [await self._page(result) for result in results]
 
     def nudge(self) -> None:
         """Let `take` return now."""
@@ -116,79 +238,114 @@ class Session:
 
     async def close(self, *, politely: bool) -> None:
         """End the session in short time, or at once; the socket is gone in any case."""
+        self._learning.stop()
         protocol = self._client.uaclient.protocol
         transport = protocol.transport if protocol else None
         try:
             if transport and not politely:
                 transport.abort()
-            with suppress(OpcUaError), _losing():
-                await _within(CLOSE_TIMEOUT_S, self._client.disconnect())
+            with suppress(OpcUaError), losing():
+                await within(CLOSE_TIMEOUT_S, self._client.disconnect())
         finally:
             if transport:
                 transport.abort()
 
-    async def _open(self) -> None:
-        await self._client.connect()
-        uris = await self._client.get_namespace_array()
-        if self._settings.namespace_uri not in uris:
-            raise LostError(f"no namespace {self._settings.namespace_uri} among {', '.join(uris)}")
-        self._namespace = uris.index(self._settings.namespace_uri)
-        result = await self._client.uaclient.create_subscription(
+    async def _subscribe(self) -> ua.CreateSubscriptionResult:
+        client = self._client
+        await client.join()
+        limits = await client.uaclient.read_attributes(
+            [ua.NodeId(ua.Int32(limit)) for limit in _LIMITS], AttributeIds.Value
+        )
+        items_max, histories_max = (one.Value.Value if one.Value else None for one in limits)
+        self._items_max = min(ITEMS_A_REQUEST_MAX, items_max or ITEMS_A_REQUEST_MAX)
+        self.histories_max = min(HISTORIES_A_REQUEST_MAX, histories_max or HISTORIES_A_REQUEST_MAX)
+        granted = await client.uaclient.create_subscription(
             _subscription(self._settings), self._inbox.published
         )
-        self._subscription_id = result.SubscriptionId
-        await self._claim(range(len(self._nodes)))
+        self._subscription_id = granted.SubscriptionId
+        return granted
+
+    async def _switch_on(self) -> None:
         mode = ua.SetPublishingModeParameters(
             PublishingEnabled=True, SubscriptionIds=[self._subscription_id]
         )
         await self._client.uaclient.set_publishing_mode(mode)
-        self._inbox.watch(_silence_s(self._settings, result))
 
-    async def _claim(self, handles: Iterable[int]) -> None:
+    async def _claim(self, handles: Sequence[int]) -> None:
         """Ask the server to monitor nodes, and remember which it refuses."""
-        requests = [self._request(handle) for handle in handles]
+        namespaces = self._client.get_namespace_array()
+        self._namespaces = await within(CALL_TIMEOUT_S, namespaces)
         refused = dict[int, str]()
-        for start in range(0, len(requests), ITEMS_A_REQUEST_MAX):
-            some = requests[start : start + ITEMS_A_REQUEST_MAX]
-            results = await self._client.uaclient.create_monitored_items(
-                ua.CreateMonitoredItemsParameters(
-                    SubscriptionId=self._subscription_id,
-                    TimestampsToReturn=ua.TimestampsToReturn.Both,
-                    ItemsToCreate=some,
-                )
-            )
-            for request, result in zip(some, results, strict=True):
-                if not result.StatusCode.is_good():
-                    handle = int(request.RequestedParameters.ClientHandle)
-                    refused[handle] = f"{result.StatusCode.name}: {self._nodes[handle]}"
+        for start in range(0, len(handles), self._items_max):
+            page = handles[start : start + self._items_max]
+            refused |= await within(CALL_TIMEOUT_S, self._claim_page(page))
         self.refused = refused
         now_s = asyncio.get_running_loop().time()
         self._claim_due_s = now_s + CLAIM_PERIOD_S if refused else float("inf")
 
-    async def _write(self, node: ua.NodeId, value: Scalar) -> Sample:
-        type_name = (await self._read(node)).type_name
-        if type_name is None:
-            raise UnwritableError("the node has no value, so its type is not known")
-        wanted = writable_value(value, type_name)
-        data = ua.DataValue(ua.Variant(wanted, ua.VariantType[type_name]), StatusCode=None)
-        (status,) = await self._client.uaclient.write_attributes([node], [data])
-        if not status.is_good():
-            raise UnwritableError(f"the server refused it: {status.doc} ({status.name})")
-        for _ in range(READ_BACKS_MAX):
-            sample = await self._read(node)
-            if same_value(sample.value, wanted, type_name):
-                return sample
-            await asyncio.sleep(READ_BACK_PERIOD_S)
-        raise UnwritableError(f"the server took it, but shows {sample.value!r} afterwards")
+    async def _claim_again(self) -> None:
+        """Ask again now and then: a server may be up before the program that owns its nodes."""
+        if asyncio.get_running_loop().time() < self._claim_due_s:
+            return
+        try:
+            with losing():
+                await self._claim(tuple(self.refused))
+        except LostError as error:
+            self._claim_due_s = float("inf")
+            self._inbox.lose(str(error))
+
+    async def _claim_page(self, handles: Iterable[int]) -> dict[int, str]:
+        requests, refused = list[ua.MonitoredItemCreateRequest](), dict[int, str]()
+        for handle in handles:
+            try:
+                requests.append(self._request(handle))
+            except UnreadableError as error:
+                refused[handle] = str(error)
+        if not requests:
+            return refused
+        results = await self._client.uaclient.create_monitored_items(
+            ua.CreateMonitoredItemsParameters(
+                SubscriptionId=self._subscription_id,
+                TimestampsToReturn=ua.TimestampsToReturn.Both,
+                ItemsToCreate=requests,
+            )
+        )
+        for request, result in zip(requests, results, strict=True):
+            handle = int(request.RequestedParameters.ClientHandle)
+            if result.StatusCode.is_good():
+                self.revised = self.revised or _revision(self._items[handle], result)
+            else:
+                refused[handle] = f"{result.StatusCode.name}: {self._items[handle].node}"
+        return refused
+
+    def _learnt(self, loss: str | None) -> None:
+        if loss:
+            self._inbox.lose(loss)
+        self._inbox.nudge()
+
+    async def _page(self, result: ua.HistoryReadResult) -> Page:
+        found: Any = result.HistoryData
+        values = found.DataValues if isinstance(found, ua.HistoryData) else []
+        refusal = None if result.StatusCode.is_good() else result.StatusCode.name
+        return Page(await self._learning.samples(values), result.ContinuationPoint or None, refusal)
 
     async def _read(self, node: ua.NodeId) -> Sample:
-        (data,) = await self._client.uaclient.read_attributes([node], AttributeIds.Value)
-        return _sample(data)
+        values = await self._client.uaclient.read_attributes([node], AttributeIds.Value)
+        (read,) = await self._learning.samples(values)
+        return read
 
     def _node_id(self, handle: int) -> ua.NodeId:
-        return ua.NodeId.from_string(f"ns={self._namespace};{self._nodes[handle]}")
+        """UnreadableError where the server does not have the namespace."""
+        item = self._items[handle]
+        if item.namespace_uri not in self._namespaces:
+            uris = ", ".join(self._namespaces)
+            raise UnreadableError(f"no namespace {item.namespace_uri} among {uris}")
+        index = self._namespaces.index(item.namespace_uri)
+        identifier: Any = identifier_of(item.node)
+        return ua.NodeId(identifier, ua.Int16(index))
 
     def _request(self, handle: int) -> ua.MonitoredItemCreateRequest:
+        item = self._items[handle]
         return ua.MonitoredItemCreateRequest(
             ItemToMonitor=ua.ReadValueId(
                 NodeId=self._node_id(handle), AttributeId=AttributeIds.Value
@@ -196,32 +353,14 @@ class Session:
             MonitoringMode=ua.MonitoringMode.Reporting,
             RequestedParameters=ua.MonitoringParameters(
                 ClientHandle=handle,
-                SamplingInterval=self._settings.sampling_interval_ms,
-                QueueSize=self._settings.queue_size,
+                SamplingInterval=item.sampling_interval_ms,
+                QueueSize=item.queue_size,
                 DiscardOldest=True,
             ),
         )
 
     async def _connection_lost(self, error: Exception) -> None:
-        self._inbox.lose(_words(error))
-
-
-def _client(settings: OpcUaSettings) -> Client:
-    silence_s = settings.silence_ms_max / 1000
-    client = Client(
-        settings.url,
-        timeout=silence_s,
-        watchdog_intervall=max(PROBE_PERIOD_S_MIN, silence_s / 2),
-    )
-    client.name = client.description = "uns-mes"
-    client.application_uri = "urn:uns-mes:opcua-bridge"
-    client.session_timeout = max(SESSION_TIMEOUT_MS, 4 * settings.silence_ms_max)
-    client.max_messagesize = MESSAGE_BYTES_MAX
-    client.max_chunkcount = CHUNKS_MAX
-    if settings.username is not None:
-        client.set_user(settings.username)
-        client.set_password(settings.password or "")
-    return client
+        self._inbox.lose(self._client.exceeded or words(error))
 
 
 def _subscription(settings: OpcUaSettings) -> ua.CreateSubscriptionParameters:
@@ -232,7 +371,7 @@ def _subscription(settings: OpcUaSettings) -> ua.CreateSubscriptionParameters:
         RequestedPublishingInterval=interval_ms,
         RequestedMaxKeepAliveCount=keep_alives,
         RequestedLifetimeCount=keep_alives * LIFETIME_IN_KEEP_ALIVES,
-        MaxNotificationsPerPublish=0,
+        MaxNotificationsPerPublish=NOTIFICATIONS_A_PUBLISH_MAX,
         PublishingEnabled=False,
         Priority=0,
     )
@@ -244,49 +383,12 @@ def _silence_s(settings: OpcUaSettings, granted: ua.CreateSubscriptionResult) ->
     return max(settings.silence_ms_max, KEEP_ALIVES_IN_SILENCE * float(keep_alive_ms)) / 1000
 
 
-def _sample(data: ua.DataValue) -> Sample:
-    status = data.StatusCode or ua.StatusCode()
-    variant = data.Value
-    empty = variant is None or variant.VariantType is ua.VariantType.Null
-    return Sample(
-        value=variant.Value if variant else None,
-        type_name=None if variant is None or empty else variant.VariantType.name,
-        status=int(status.value),
-        status_name=status.name,
-        source_at=data.SourceTimestamp,
-        server_at=data.ServerTimestamp,
-    )
-
-
-async def _within(timeout_s: float, work: Coroutine[Any, Any, T]) -> T:
-    """Bound work in time.
-
-    It runs in its own task because `asyncio.wait_for`, which asyncua uses, can swallow a
-    cancellation that meets the result (CPython 86296, fixed in 3.12).
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait((task,), timeout=timeout_s)
-        if not task.done():
-            raise TimeoutError
-        return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-@contextmanager
-def _losing() -> Iterator[None]:
-    """Whatever asyncua raises over foreign bytes is a loss; our own errors stay what they are."""
-    try:
-        yield
-    except OpcUaError:
-        raise
-    except Exception as error:
-        raise LostError(_words(error)) from error
-
-
-def _words(error: Exception) -> str:
-    known = (words for kind, words in _WORDS.items() if isinstance(error, kind))
-    return next(known, str(error) or type(error).__name__)
+def _revision(item: Item, granted: ua.MonitoredItemCreateResult) -> str | None:
+    """What the server grants for an item, where it is much worse than asked for."""
+    sampling_ms, queue_size = float(granted.RevisedSamplingInterval), int(granted.RevisedQueueSize)
+    if sampling_ms > MUCH_WORSE * item.sampling_interval_ms:
+        asked = item.sampling_interval_ms
+        return f"the server samples {item.node} every {sampling_ms:g} ms, not every {asked}"
+    if queue_size * MUCH_WORSE < item.queue_size:
+        return f"the server queues {queue_size} values of {item.node}, not {item.queue_size}"
+    return None

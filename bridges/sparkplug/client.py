@@ -22,7 +22,6 @@ from uns.model.observation import Observation, SetPoint, Written
 from uns.model.plant import Place
 from uns.mqtt.message import Address, Message
 from uns.sparkplug.host import HostLimits, HostSession, rebirth_command, spread
-from uns.sparkplug.node import Phase
 from uns.sparkplug.outputs import (
     DropBirths,
     HostOutput,
@@ -58,8 +57,8 @@ async def observe(  # noqa: PLR0913, PLR0917 - what every bridge that writes is 
         connection = Connection(settings, broker_of(settings, address), clock)
         host.begin()
         async with connection.opened():
-            while not connection.lost.is_set():
-                for message in await connection.received():
+            while (heard := await connection.received()) or not connection.lost.is_set():
+                for message in heard:
                     if told := await host.take(message, connection):
                         yield told
                 if told := await host.write(set_points, connection):
@@ -91,13 +90,10 @@ class Host:
         self._impatient_at_s = _loop_s() + PATIENCE_S
         self._ignored = ""
         self._unmapped: dict[Endpoint, list[str]] = {}
-        if settings.restart == "catalogue":
-            self._recall()
+        self._recall()
 
     def begin(self) -> None:
-        """Before each connect: forget what may not be believed, and plan whom to ask."""
-        if self._settings.restart == "rebirth":
-            self._session = _session(self._settings)
+        """Before each connect: plan when to ask whom."""
         self._greetings = Greetings(self._settings, self._directory)
 
     async def take(self, message: Message, connection: Connection) -> list[Observation]:
@@ -131,18 +127,15 @@ class Host:
         outputs = self._session.tick(now_ms) if wake_ms is not None and wake_ms <= now_ms else []
         told = await self._told(outputs, connection, now_ms)
         if connection.is_up:
-            for group, edge_node in self._greetings.due(self._session):
-                await connection.send(rebirth_command(group, edge_node, now_ms))
-        return [*told, *self._writes.expired(now_ms), *self._missed(connection, now_ms)]
+            for node in self._greetings.due():
+                told += await self._told(self._session.greet(*node, now_ms), connection, now_ms)
+        told += self._writes.expired(now_ms, _steady_ms())
+        return [*told, *self._missed(connection, now_ms)]
 
     def disconnected(self) -> list[Observation]:
-        """What the loss of the broker says."""
+        """What the loss of the broker says; no birth of before is believed any more."""
         now_ms = self._clock()
-        outputs = self._session.disconnected(now_ms)
-        return [
-            *observations(outputs, self._directory, now_ms),
-            *self._writes.answers(outputs),
-        ]
+        return self._heard(self._session.disconnected(now_ms), now_ms)
 
     async def _write(self, asked: SetPoint, connection: Connection) -> Written | None:
         now_ms = self._clock()
@@ -150,18 +143,19 @@ class Host:
             return refused(asked, "the bridge is passive: it only listens", now_ms)
         if not connection.is_up:
             return refused(asked, f"no session with the broker: {connection.trouble}", now_ms)
-        command = self._writes.command(asked, now_ms)
+        command = self._writes.command(asked, now_ms, _steady_ms())
         if isinstance(command, Written):
             return command
         await connection.send(command)
         return None
 
     def _recall(self) -> None:
+        is_wanted = self._settings.restart == "catalogue"
         for birth in self._births.load():
             where = parse(birth.topic)
             if not isinstance(where, Topic):
                 continue
-            if self._directory.follows(where.group, where.edge_node):
+            if is_wanted and self._directory.follows(where.group, where.edge_node):
                 self._session.receive(*birth, self._clock(), retained=True)
             else:
                 self._births.drop(DropBirths(where.group, where.edge_node, None))
@@ -186,11 +180,15 @@ class Host:
     async def _told(
         self, outputs: list[HostOutput], connection: Connection, now_ms: int
     ) -> list[Observation]:
+        told = self._heard(outputs, now_ms)
+        for output in outputs:
+            if isinstance(output, RebirthRequest):
+                await connection.send(rebirth_command(output.group, output.edge_node, now_ms))
+        return told
+
+    def _heard(self, outputs: list[HostOutput], now_ms: int) -> list[Observation]:
         for output in outputs:
             match output:
-                case RebirthRequest():
-                    ask = rebirth_command(output.group, output.edge_node, now_ms)
-                    await connection.send(ask)
                 case KeepBirth():
                     self._births.keep(output)
                 case DropBirths():
@@ -212,28 +210,22 @@ class Host:
 
 
 class Greetings:
-    """Whom to ask for births after a connect: nodes of which none is known, each at its moment."""
+    """When to ask which node for its births after a connect, if none is known by then."""
 
     def __init__(self, settings: SparkplugSettings, directory: Directory) -> None:
         jitter_s = settings.start_jitter_ms / 1000
         self._delay_s = {node: spread(*node) * jitter_s for node in directory.nodes}
         self._since_s: float | None = None
 
-    def due(self, session: HostSession) -> list[NodeKey]:
-        """The nodes to ask now; the time runs from the first call."""
+    def due(self) -> list[NodeKey]:
+        """The nodes whose moment has come; the time runs from the first call."""
         now_s = _loop_s()
         if self._since_s is None:
             self._since_s = now_s
         due = [node for node, delay in self._delay_s.items() if self._since_s + delay <= now_s]
         for node in due:
             del self._delay_s[node]
-        return [node for node in due if not _is_known(session, node)]
-
-
-def _is_known(session: HostSession, key: NodeKey) -> bool:
-    """Whether the session has the births of a node, or asks for them itself."""
-    node = session.nodes.get(key)
-    return node is not None and (node.phase is not Phase.OFFLINE or bool(node.kept))
+        return due
 
 
 def _session(settings: SparkplugSettings) -> HostSession:
@@ -243,6 +235,10 @@ def _session(settings: SparkplugSettings) -> HostSession:
         start_jitter_ms_max=settings.start_jitter_ms,
     )
     return HostSession(limits, passive=settings.passive)
+
+
+def _steady_ms() -> int:
+    return int(_loop_s() * 1000)
 
 
 def _loop_s() -> float:

@@ -6,9 +6,10 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bridges.sparkplug.rules import check_path, placeholders
+from uns.sparkplug.naming import checked_id
 
 PORT_DEFAULT: Final = 1_883
-Name = Annotated[str, Field(pattern=r"^[^/+#]{1,128}$")]
+Name = Annotated[str, AfterValidator(checked_id)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -46,11 +47,11 @@ class MapRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    group: Text
+    group: Name
     """Group id; `{delimiter}` stands for the delimiter here and in the next three."""
-    edge_node: Text
+    edge_node: Name
     """Edge node id."""
-    device: Text | None = None
+    device: Name | None = None
     """Device id; absent for metrics of the edge nodes themselves."""
     metric: Text
     """Name of the metric."""
@@ -108,8 +109,8 @@ class SparkplugSettings(BaseModel):
     """How long a gap in `seq` may wait for the missing message."""
     start_jitter_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
     """The first rebirth requests are spread over this time, each node at its own moment."""
-    write_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
-    """How long a written value may take to come back."""
+    write_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 2_000
+    """How long a written value may take to come back; less than a tag's own `write_timeout_ms`."""
 
 
 class SparkplugSource(BaseModel):

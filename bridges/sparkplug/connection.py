@@ -40,6 +40,7 @@ class Connection:
         self._settings = settings
         self._clock = clock
         self._at_ms = clock()
+        self._number: int | None = None
         will = state.offline(settings.host_id, self._at_ms)
         self._client = MqttClient(
             address,
@@ -69,10 +70,16 @@ class Connection:
                     await self._say_goodbye()
 
     async def received(self) -> list[Message]:
-        """The next messages, or none after a tick."""
+        """The next messages, or none after a tick; after the loss, those that came before it.
+
+        What a client hears that has connected again by itself is left out: between the two
+        connections a birth may have gone unheard.
+        """
         batch = await self._client.receive(timeout_s=TICK_S)
         self._client.ack(batch)
-        return batch
+        if self._number is None and batch and not self.lost.is_set():
+            self._number = batch[0].connection
+        return [message for message in batch if message.connection == self._number]
 
     async def send(self, message: Publish) -> bool:
         """Send a command, if there is a session to send it in; whether there was."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from bridges.sparkplug.config import PARRIS, MapRule, SparkplugSettings, SparkplugSource, server_of
 from bridges.sparkplug.rules import Leaf, Origin, Rule
-from uns.model.namespace import Finding, where_of
+from uns.model.checks import Finding, where_of
 from uns.model.plant import Place, Plant
 
 PROTOCOL: Final = "sparkplug"
@@ -41,11 +41,9 @@ class Directory:
         """Whether any tag is read from an edge node."""
         return (group, edge_node) in self.nodes
 
-    def cells(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """The cells that depend on an endpoint."""
-        return tuple(
-            dict.fromkeys(leaf.cell for leaf in self.by_endpoint.get(endpoint, {}).values())
-        )
+    def feeds(self, endpoint: Endpoint) -> tuple[Leaf, ...]:
+        """The tags that are read from an endpoint."""
+        return tuple(self.by_endpoint.get(endpoint, {}).values())
 
 
 class Map:
@@ -185,5 +183,5 @@ def _bad_sources(
 def _is_ruled(plant: Plant, leaf: Leaf) -> bool:
     """Whether the rules alone name a tag."""
     place = plant.cells[leaf.cell]
-    settings = plant.bridges[place.line.bridge].settings
+    settings = plant.bridges[place.bridge_of(leaf.tag)].settings
     return not (place.cell.tags[leaf.tag].source or settings.keys() & {"group", "edge_node"})

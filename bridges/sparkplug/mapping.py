@@ -55,8 +55,8 @@ def observations(
 
 def down(directory: Directory, endpoint: Endpoint, reason: str, at_ms: int) -> Iterator[Link]:
     """The link to an endpoint is down, if any tag depends on it."""
-    if cells := directory.cells(endpoint):
-        yield Link(str(endpoint), cells, up=False, at_ms=at_ms, reason=reason)
+    if feeds := directory.feeds(endpoint):
+        yield Link(str(endpoint), feeds, up=False, at_ms=at_ms, reason=reason)
 
 
 def unmapped(online: Online, directory: Directory) -> list[str]:
@@ -69,10 +69,10 @@ def unmapped(online: Online, directory: Directory) -> list[str]:
 def _online(online: Online, directory: Directory, heard: set[Origin]) -> Iterator[Observation]:
     """The link is up; which tags lack a value is said at once. The values are outputs too."""
     endpoint = endpoint_of(online)
-    cells = directory.cells(endpoint)
-    if not cells:
+    feeds = directory.feeds(endpoint)
+    if not feeds:
         return
-    yield Link(str(endpoint), cells, up=True, at_ms=online.at_ms)
+    yield Link(str(endpoint), feeds, up=True, at_ms=online.at_ms)
     born = {metric.name for metric in online.metrics}
     for name, leaf in directory.by_endpoint[endpoint].items():
         if name not in born:

@@ -27,6 +27,7 @@ from bridges.sparkplug.profile import Line, Opening, Say, UnknownWord, Version
 from uns.mqtt.message import Address, Message
 from uns.sparkplug.datatype import DataType
 from uns.sparkplug.edge import Change, Command, EdgeNode, next_bd_seq
+from uns.sparkplug.naming import Descriptor, client_id
 from uns.sparkplug.node import SEQ_MODULUS
 from uns.sparkplug.outputs import Publish
 from uns.sparkplug.primary import PrimaryHost
@@ -257,8 +258,8 @@ class EdgeProfile:
             f"{NAMESPACE}/{group}/{MessageType.DCMD}/{edge_node}/+",
             state_topic(host) if host else f"{NAMESPACE}/{STATE}/+",
         ]
-        client_id = f"edge-{group}-{edge_node}"
-        return Opening(client_id, self._node.will(), filters, self._options.version)
+        called = client_id(Descriptor(group, edge_node))
+        return Opening(called, self._node.will(), filters, self._options.version)
 
     async def _serve(self, line: Line, server: Address) -> None:
         """Send the births when they may be sent, then obey; ends with the session."""

@@ -13,9 +13,9 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from uns.model.path import LEVELS, SEGMENT, TopicError, id_of, key_of
+from uns.sparkplug.naming import UNFIT
 
 DELIMITER: Final = "{delimiter}"
-FORBIDDEN_IN_IDS: Final = "+#/\0"
 _TOKEN: Final = re.compile(r"\{([a-z_]+)\}|([^{}]+)")
 
 
@@ -121,9 +121,9 @@ class Rule:
     def __init__(self, origin: Origin, leaf: Leaf, delimiter: str) -> None:
         group, edge_node, device, metric = origin
         self.levels = [*leaf.cell.split("/"), leaf.tag]
-        self._group = Pattern(group, delimiter, FORBIDDEN_IN_IDS)
-        self._edge_node = Pattern(edge_node, delimiter, FORBIDDEN_IN_IDS)
-        self._device = device and Pattern(device, delimiter, FORBIDDEN_IN_IDS)
+        self._group = Pattern(group, delimiter, UNFIT)
+        self._edge_node = Pattern(edge_node, delimiter, UNFIT)
+        self._device = device and Pattern(device, delimiter, UNFIT)
         self._metric = Pattern(metric, delimiter)
 
     def origin_of(self, leaf: Leaf) -> Origin | None:

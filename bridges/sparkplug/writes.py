@@ -1,7 +1,13 @@
 """Set-points on their way to a metric and back: NCMD or DCMD out, `Written` when it is shown.
 
 Owns what waits for its answer. Pure: it knows neither MQTT nor the time, both are given. A write
-has succeeded when the edge node tells the new value, and not before.
+has succeeded when the edge node tells the new value, or when at the time-out it is still what a
+living edge node has told before: one that reports changes only says nothing then. A death or a
+lost broker ends no write, for the births that follow may show the value. So the value or the
+time-out ends it, once.
+
+`now_ms` is plant time, for what is told; `steady_ms` are milliseconds of a monotonic clock, for
+what is waited for: plant time may run fast.
 """
 
 import struct
@@ -30,10 +36,17 @@ _WRITABLE: Final = _TEXTS | _REALS | _INTEGERS | {DataType.BOOLEAN}
 
 @dataclass(slots=True)
 class _Pending:
+    """`before` was the metric's last value when the command left; `trouble` is why it failed."""
+
     set_point: SetPoint
     value: Scalar
-    until_ms: int
-    shown: str = "nothing"
+    until_steady_ms: int
+    before: MetricValue | None
+    trouble: str = "nothing was shown"
+
+    def is_shown_by(self, metric: MetricValue) -> bool:
+        is_asked = metric.value == self.value and metric.quality == QUALITY_GOOD
+        return is_asked and not _is_older(metric, self.before)
 
 
 class Writes:
@@ -46,9 +59,10 @@ class Writes:
         self._directory = directory
         self._timeout_ms = timeout_ms
         self._born: dict[Endpoint, dict[str, DataType]] = {}
+        self._last: dict[Origin, MetricValue] = {}
         self._pending: dict[Origin, list[_Pending]] = {}
 
-    def command(self, asked: SetPoint, now_ms: int) -> Publish | Written:
+    def command(self, asked: SetPoint, now_ms: int, steady_ms: int) -> Publish | Written:
         """The command that asks for a value, or why there is none."""
         origin = self._directory.origins.get(Leaf(asked.cell, asked.tag))
         if origin is None:
@@ -66,7 +80,8 @@ class Writes:
             message = _message(origin, Metric(origin.metric, value, datatype, now_ms), now_ms)
         except EncodeError as error:
             return refused(asked, str(error), now_ms)
-        waiting = _Pending(asked, value, now_ms + self._timeout_ms)
+        until_steady_ms = steady_ms + self._timeout_ms
+        waiting = _Pending(asked, value, until_steady_ms, self._last.get(origin))
         self._pending.setdefault(origin, []).append(waiting)
         return message
 
@@ -83,43 +98,52 @@ class Writes:
                         m.name: m.datatype for m in output.metrics if m.name and m.datatype
                     }
                 case Stale():
-                    place = Endpoint(output.group, output.edge_node, output.device)
-                    self._born.pop(place, None)
-                    told += self._lost(place, output)
+                    self._lost(output)
         return told
 
-    def expired(self, now_ms: int) -> list[Written]:
-        """The writes that waited in vain."""
+    def expired(self, now_ms: int, steady_ms: int) -> list[Written]:
+        """The writes whose time is over: of a value that is there all along, or in vain."""
         told = list[Written]()
         for origin, waiting in list(self._pending.items()):
+            last = self._last.get(origin)
             for each in waiting:
-                if each.until_ms <= now_ms:
-                    reason = f"not confirmed within {self._timeout_ms} ms: {each.shown} was shown"
+                if each.until_steady_ms > steady_ms:
+                    continue
+                if last and each.is_shown_by(last):
+                    told.append(_written(each, last))
+                else:
+                    reason = f"not confirmed within {self._timeout_ms} ms: {each.trouble}"
                     told.append(refused(each.set_point, reason, now_ms))
-            self._keep(origin, [each for each in waiting if each.until_ms > now_ms])
+            self._keep(origin, [each for each in waiting if each.until_steady_ms > steady_ms])
         return told
 
     def _shown(self, metric: MetricValue) -> Iterator[Written]:
+        """A live value; older than what was known at the command, or the same, is no answer."""
         origin = Origin(metric.group, metric.edge_node, metric.device, metric.name)
-        waiting = self._pending.get(origin)
-        if not waiting or metric.is_historical or metric.quality != QUALITY_GOOD:
+        if metric.is_historical or origin not in self._directory.tags:
             return
+        if not _is_older(metric, self._last.get(origin)):
+            self._last[origin] = metric
         kept = list[_Pending]()
-        for each in waiting:
-            if metric.value == each.value:
-                asked = each.set_point
-                yield Written(
-                    asked.request_id, asked.cell, asked.tag, metric.timestamp_ms, each.value
-                )
-            else:
-                each.shown = repr(metric.value)
-                kept.append(each)
+        for each in self._pending.get(origin, ()):
+            is_news = metric != each.before and not _is_older(metric, each.before)
+            if is_news and each.is_shown_by(metric):
+                yield _written(each, metric)
+                continue
+            if is_news:
+                each.trouble = _said(metric)
+            kept.append(each)
         self._keep(origin, kept)
 
-    def _lost(self, place: Endpoint, stale: Stale) -> Iterator[Written]:
-        for origin in [each for each in self._pending if each[:3] == place]:
-            for each in self._pending.pop(origin):
-                yield refused(each.set_point, f"not confirmed: {stale.reason}", stale.at_ms)
+    def _lost(self, stale: Stale) -> None:
+        """Believe no value of a place any more; its writes wait for the next birth."""
+        place = Endpoint(stale.group, stale.edge_node, stale.device)
+        self._born.pop(place, None)
+        for metric in self._directory.by_endpoint.get(place, ()):
+            origin = Origin(*place, metric)
+            self._last.pop(origin, None)
+            for each in self._pending.get(origin, ()):
+                each.trouble = stale.reason
 
     def _keep(self, origin: Origin, waiting: list[_Pending]) -> None:
         if waiting:
@@ -131,6 +155,21 @@ class Writes:
 def refused(asked: SetPoint, reason: str, at_ms: int) -> Written:
     """A set-point that was not written."""
     return Written(asked.request_id, asked.cell, asked.tag, at_ms, reason=reason)
+
+
+def _written(pending: _Pending, shown: MetricValue) -> Written:
+    asked = pending.set_point
+    return Written(asked.request_id, asked.cell, asked.tag, shown.timestamp_ms, pending.value)
+
+
+def _is_older(metric: MetricValue, than: MetricValue | None) -> bool:
+    return than is not None and metric.timestamp_ms < than.timestamp_ms
+
+
+def _said(metric: MetricValue) -> str:
+    if metric.quality == QUALITY_GOOD:
+        return f"{metric.value!r} was shown"
+    return f"{metric.value!r} of quality {metric.quality} was shown"
 
 
 def _message(origin: Origin, metric: Metric, now_ms: int) -> Publish:

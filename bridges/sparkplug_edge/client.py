@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from bridges.sparkplug_edge.config import SparkplugEdgeSettings
 from bridges.sparkplug_edge.mapping import (
+    EXPIRY_MS,
     Export,
     Refused,
     address_of,
@@ -36,6 +37,7 @@ from uns.sparkplug.edge import Write
 from uns.sparkplug.edge_queue import BacklogLimits, Entry
 from uns.sparkplug.edge_session import EdgeSession
 from uns.sparkplug.edge_settings import EdgeSettings
+from uns.sparkplug.naming import client_id
 
 log = logging.getLogger(__name__)
 
@@ -47,24 +49,32 @@ Standings: TypeAlias = "asyncio.Queue[Link | None]"
 
 
 class Hub(NamedTuple):
-    """Where the tags are read and commands are sent: the hub's broker, as whom, by which name."""
+    """Where the tags are read and commands are sent: the hub's broker, as whom, by which name.
+
+    speed: how many seconds of plant time pass in one of the wall's.
+    """
 
     address: Address
     client_id: str
+    speed: float = 1.0
 
 
 class Requests:
-    """What foreign hosts want written: on its way to the hub, and not answered yet."""
+    """What foreign hosts want written: on its way to the hub, and not answered yet.
 
-    def __init__(self, clock: Callable[[], int]) -> None:
+    clock, speed: plant time in ms, in which a request expires.
+    """
+
+    def __init__(self, clock: Callable[[], int], speed: float) -> None:
         self.waiting: asyncio.Queue[Outgoing] = asyncio.Queue(REQUESTS_MAX)
         self._clock = clock
+        self._life_ms = int(EXPIRY_MS * speed)
         self._asked: dict[str, str] = {}
 
     def ask(self, write: Write, export: Export) -> None:
         """Turn a write into a request; one that is none is said in the log."""
         request_id = f"spb-{secrets.token_hex(REQUEST_BYTES)}"
-        asked = request(write, export, request_id, self._clock())
+        asked = request(write, export, request_id, self._clock() + self._life_ms)
         if isinstance(asked, Refused):
             log.warning("%s: %s not written: %s", export.ids, write.name, asked.reason)
         elif self.waiting.full():
@@ -125,7 +135,7 @@ async def observe(
     clock: plant time in ms. folder: keeps bd_seq and waiting values, a file an edge node.
     """
     standings: Standings = asyncio.Queue()
-    requests = Requests(clock)
+    requests = Requests(clock, hub.speed)
     lines = {
         export.line_path: _line(export, settings, clock, hub, folder, requests, standings)
         for export in exports(settings, plant)
@@ -155,18 +165,10 @@ def _line(  # noqa: PLR0913, PLR0917 - everything a line is wired from
     limits = BacklogLimits(settings.store_values_max, settings.store_hours_max * HOUR_MS)
     store = Store(folder / f"{to_dotted(export.line_path)}.sqlite", limits)
     servers = [address_of(url) for url in settings.servers] or [hub.address]
-    group, edge_node = export.ids
-    session = EdgeSession(
-        EdgeSettings(
-            group,
-            edge_node,
-            settings.primary_host,
-            len(servers),
-            settings.rebirth_interval_ms,
-        ),
-        store,
-        store.bd_seq,
-    )
+    wanted = EdgeSettings(
+        *export.ids, settings.primary_host, len(servers), settings.rebirth_interval_ms
+    ).at_speed(hub.speed)
+    session = EdgeSession(wanted, store, store.bd_seq)
 
     def standing(is_up: bool, reason: str | None) -> None:  # noqa: FBT001 - a callback's value
         log.info(
@@ -179,7 +181,7 @@ def _line(  # noqa: PLR0913, PLR0917 - everything a line is wired from
         requests.ask(wanted, export)
 
     version = V5 if settings.mqtt_version == 5 else V311  # noqa: PLR2004 - MQTT's own number
-    route = Route(servers, f"edge-{group}-{edge_node}", version)
+    route = Route(servers, client_id(export.ids), version)
     node = Node(session, store, route, clock, Hearers(standing, write))
     return Line(export, Showing(export, session, clock), node, store)
 

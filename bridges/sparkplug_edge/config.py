@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from uns.sparkplug.naming import EDGE_NODE, GROUP, unknown_level
+from uns.sparkplug.naming import EDGE_NODE, GROUP, checked_id, unknown_level
 
 
 def _is_server(url: str) -> str:
@@ -22,7 +22,7 @@ def _is_pattern(text: str) -> str:
     return text
 
 
-Name = Annotated[str, Field(pattern=r"^[^/+#]{1,128}$")]
+Name = Annotated[str, AfterValidator(checked_id)]
 Pattern = Annotated[Name, AfterValidator(_is_pattern)]
 Server = Annotated[str, AfterValidator(_is_server)]
 

@@ -4,14 +4,14 @@ Owns the way line = edge node, cell = device, tag = metric, and what quality and
 become. Knows no MQTT client and no clock; births, aliases and order are the session's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from bridges.sparkplug_edge.config import SparkplugEdgeSettings
 from uns.codec import encode_document
+from uns.model.checks import Finding, did_you_mean
 from uns.model.events import Tag
-from uns.model.namespace import Finding, did_you_mean
 from uns.model.observation import Quality
 from uns.model.path import Topic
 from uns.model.plant import Place, Plant
@@ -32,6 +32,7 @@ PROTOCOL: Final = "sparkplug-edge"
 UNIT: Final = "engUnit"
 MQTT_PORT: Final = 1883
 EXPIRY_MS: Final = 10_000
+"""How long a write may be on its way to the device, by the wall's clock."""
 QUALITIES: Final[Mapping[Quality, int]] = {
     "good": QUALITY_GOOD,
     "uncertain": QUALITY_STALE,
@@ -58,6 +59,14 @@ class Refused(NamedTuple):
     reason: str
 
 
+class _Showing(NamedTuple):
+    bridge: str
+    line_path: str
+
+    def __str__(self) -> str:
+        return f"{self.line_path} of bridge '{self.bridge}'"
+
+
 def exports(settings: SparkplugEdgeSettings, plant: Plant) -> list[Export]:
     """The lines that the settings name, in the plant's order."""
     wanted = {f"{plant.enterprise}/{line}" for line in settings.lines}
@@ -74,11 +83,14 @@ def exports(settings: SparkplugEdgeSettings, plant: Plant) -> list[Export]:
 
 def findings(plant: Plant) -> Iterator[Finding]:
     """What is wrong with the edge bridges of a plant: unknown lines, two lines of one name."""
-    for name, bridge in plant.bridges.items():
-        if bridge.protocol == PROTOCOL:
-            settings = SparkplugEdgeSettings.model_validate(bridge.settings)
-            yield from _unknown_lines(name, settings, plant)
-            yield from _twins(name, settings, plant)
+    bridges = {
+        name: SparkplugEdgeSettings.model_validate(bridge.settings)
+        for name, bridge in plant.bridges.items()
+        if bridge.protocol == PROTOCOL
+    }
+    for name, settings in bridges.items():
+        yield from _unknown_lines(name, settings, plant)
+    yield from _twins(bridges, plant)
 
 
 def properties(place: Place, tag: str) -> PropertySet:
@@ -98,8 +110,11 @@ def is_present(qualities: Mapping[str, int]) -> bool:
     return any(quality != QUALITY_BAD for quality in qualities.values())
 
 
-def request(write: Write, export: Export, request_id: str, now_ms: int) -> Outgoing | Refused:
-    """A write by a foreign host as a request on the hub's broker, which checks and answers it."""
+def request(write: Write, export: Export, request_id: str, end_ms: int) -> Outgoing | Refused:
+    """A write by a foreign host as a request on the hub's broker, which checks and answers it.
+
+    end_ms: when it expires, in plant time.
+    """
     if write.device is None:
         return Refused("a line has no tags of its own")
     if not isinstance(write.value, bool | int | float | str):
@@ -107,7 +122,7 @@ def request(write: Write, export: Export, request_id: str, now_ms: int) -> Outgo
     document = {
         "request_id": request_id,
         "value": write.value,
-        "expires_at_ms": now_ms + EXPIRY_MS,
+        "expires_at_ms": end_ms,
         "actor": f"sparkplug {export.ids}"[:128],
     }
     topic = f"{export.line_path}/{write.device}/_cmd/write/{write.name}"
@@ -133,12 +148,30 @@ def _unknown_lines(name: str, settings: SparkplugEdgeSettings, plant: Plant) -> 
             yield where, f"unknown line '{line}'{did_you_mean(line, known)}"
 
 
-def _twins(name: str, settings: SparkplugEdgeSettings, plant: Plant) -> Iterator[Finding]:
-    seen: dict[str, str] = {}
-    for export in exports(settings, plant):
-        ids = str(export.ids).lower()
-        if ids in seen:
-            key = "edge_node" if "edge_node" in settings.model_fields_set else "group"
-            message = f"{export.line_path} and {seen[ids]} would both be edge node {export.ids}"
-            yield ("bridges", name, key), message
-        seen.setdefault(ids, export.line_path)
+def _twins(bridges: Mapping[str, SparkplugEdgeSettings], plant: Plant) -> Iterator[Finding]:
+    """Lines that would be one edge node, and so one MQTT client, at one server.
+
+    Ids that differ by case only count as one (specification 3.0, 1.5.5).
+    """
+    seen: dict[tuple[str, str], _Showing] = {}
+    for name, settings in bridges.items():
+        for export in exports(settings, plant):
+            here = _Showing(name, export.line_path)
+            places = [(server, str(export.ids).lower()) for server in _servers(settings)]
+            firsts = {place: seen.setdefault(place, here) for place in places}
+            twins = {first: place for place, first in firsts.items() if first != here}
+            for first, (server, _) in twins.items():
+                where = ("bridges", name, *_naming(settings))
+                yield where, f"{here} and {first} would both be edge node {export.ids} at {server}"
+
+
+def _servers(settings: SparkplugEdgeSettings) -> tuple[str, ...]:
+    """Which brokers a bridge goes to, whoever it is there."""
+    addresses = [address_of(url) for url in settings.servers]
+    return tuple(f"{one.host}:{one.port}" for one in addresses) or ("the hub's broker",)
+
+
+def _naming(settings: SparkplugEdgeSettings) -> Sequence[str]:
+    """Where the file says what an edge node is called, if it does."""
+    stated = settings.model_fields_set
+    return [key for key in ("edge_node", "group", "lines") if key in stated][:1]

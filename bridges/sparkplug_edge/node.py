@@ -15,8 +15,8 @@ from typing import Final, NamedTuple, Protocol
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from uns.mqtt.client import V5, MqttClient
-from uns.mqtt.errors import MqttError
-from uns.mqtt.message import Address, Session, Will
+from uns.mqtt.errors import MqttError, SubscribeRefused
+from uns.mqtt.message import Address, Will
 from uns.mqtt.reconnect import delay_s
 from uns.sparkplug.edge import Write
 from uns.sparkplug.edge_session import EdgeSession
@@ -99,7 +99,7 @@ class Node:
         finally:
             was_born = self._session.is_born
             self._stand(is_up=False, reason=self._reason(line))
-            self._session.ended(was_heard=was_heard)
+            self._session.ended(was_asked=line.client.has_asked, was_heard=was_heard)
         return was_born
 
     async def _serve(self, line: "_Line") -> None:
@@ -107,7 +107,7 @@ class Node:
         self._session.connected(self._clock())
         tasks = [
             asyncio.create_task(step)
-            for step in (self._speak(line.client), self._hear(line.client), line.wait_lost())
+            for step in (self._speak(line.client), self._hear(line.client))
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -168,7 +168,7 @@ class Node:
     def _reason(self, line: "_Line") -> str:
         if self._session.leaves(self._clock()):
             return "the primary host is offline"
-        return line.client.refusal or "no connection"
+        return line.client.refusal or line.trouble
 
     def _stand(self, *, is_up: bool, reason: str | None = None) -> None:
         if is_up != self._is_up:
@@ -177,12 +177,15 @@ class Node:
 
 
 class _Line:
-    """One MQTT session: a second connect would come with a will of the past, so it is the end."""
+    """One MQTT session of one CONNECT: a second would come with a will of the past.
+
+    `is_up` when the subscriptions stood, `trouble` says why they do not.
+    """
 
     def __init__(self, route: Route, plan: Connecting) -> None:
+        self.is_up = False
+        self.trouble = "no connection"
         self._filters = plan.filters
-        self._up = asyncio.Event()
-        self._lost = asyncio.Event()
         self._with_will = route.version == V5
         will = plan.will
         self.client = MqttClient(
@@ -192,34 +195,23 @@ class _Line:
             will=Will(will.topic, will.payload, qos=1, retain=will.retain),
             protocol=route.version,
             keepalive_s=KEEPALIVE_S,
-            on_connect=self._greet,
+            once=True,
         )
 
-    @property
-    def is_up(self) -> bool:
-        """Whether the session stands."""
-        return self._up.is_set() and not self._lost.is_set()
-
     async def stands(self) -> bool:
-        """Wait for the session; False when the server does not answer."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await self._up.wait()
-        return self.is_up
-
-    async def wait_lost(self) -> None:
-        """Wait for the end of the session."""
-        await self._lost.wait()
-
-    async def _greet(self, _session: Session) -> None:
-        if self._lost.is_set():
-            return
+        """Wait for the session; False when the server gives none."""
         try:
-            await self.client.subscribe(self._filters)
-            self._up.set()
-            await asyncio.Event().wait()
-        finally:
-            self._lost.set()
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self.client.subscribe(self._filters)
+        except TimeoutError:
+            self.trouble = "no answer"
+        except SubscribeRefused as refused:
+            self.trouble = f"subscription refused: {refused}"
+        except MqttError as error:
+            self.trouble = str(error)
+        else:
+            self.is_up = True
+        return self.is_up
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

@@ -91,3 +91,17 @@ def test_a_retained_command_is_refused_also_while_it_is_new(hub: RunningHub) -> 
         assert _tag(hub, BATH)["value"] != 44.0
     finally:
         hub.publish("operator", topic, b"", "-r")
+
+
+def test_a_misspelt_place_is_named_and_stops_nobody(hub: RunningHub) -> None:
+    code, reply = _write(hub, f"{WASH}h/_tag/bath-temperature", "50")
+    assert code == 2
+    assert f"no cell {WASH}h (did you mean '{WASH}'?)" in reply["stderr"]
+    code, reply = _write(hub, f"{WASH}/_tag/bath-temperatur", "50")
+    assert code == 2
+    assert "did you mean 'bath-temperature'?" in reply["stderr"]
+    lost = json.dumps({"request_id": "nowhere", "value": 50}).encode()
+    hub.publish("operator", f"{WASH}h/_cmd/write/bath-temperature", lost)
+    late = json.dumps({"request_id": "after-nowhere", "value": 44.0}).encode()
+    hub.publish("operator", f"{WASH}/_cmd/write/good", late)
+    eventually(lambda: _replies(hub, WASH, "after-nowhere"), 10, "an answer that is on record")

@@ -142,7 +142,8 @@ async def test_first_batch_is_the_link_and_every_tag_of_every_table() -> None:
         await plc.write_coil(17, value=True)
         first = await batch_with(stream, lambda _: True)
         endpoint = f"127.0.0.1:{plc.port}/1"
-        assert first[0] == Link(endpoint, (CELL,), up=True, at_ms=the_link(first).at_ms)
+        feeds = tuple((CELL, tag) for tag in tags)
+        assert first[0] == Link(endpoint, feeds, up=True, at_ms=the_link(first).at_ms)
         assert values(first) == {
             "good": 7, "lot": "LOT-1", "force": 9.81, "level": 0.0, "ready": True, "door": False,
         }  # fmt: skip
@@ -189,10 +190,10 @@ async def test_one_wrong_address_costs_its_own_tag_only() -> None:
 
 
 async def test_an_exception_turns_bad_and_recovers_without_losing_the_link() -> None:
-    failing = dict.fromkeys([HOLDING], ExcCodes.GATEWAY_NO_RESPONSE)
+    failing = dict.fromkeys([HOLDING], ExcCodes.DEVICE_BUSY)
     async with device(refuse=failing.get) as plc, aclosing(bridge(plc.port)) as stream:
         first = await batch_with(stream, is_link(up=True))
-        reason = "gateway target device failed to respond (exception 11)"
+        reason = "server device busy (exception 6)"
         assert reasons(first) == dict.fromkeys(TAGS, reason)
         failing.clear()
         back = await batch_with(stream, lambda _: True)
@@ -303,12 +304,14 @@ async def test_a_late_reply_is_never_taken_for_the_next_one() -> None:
 @pytest.mark.parametrize(
     ("body", "transaction", "reason"),
     [
-        (holding(1, 2), None, "a reply of 2 values to a request for 1"),
+        (holding(1, 2), None, "a reply of 4 bytes, not 2"),
         (b"\x04\x02\x00\x01", None, "a reply to function 4, not 3"),
-        (holding(1), 4711, "no answer within 200 ms"),
-        (b"\x83", None, ""),
-        (b"\x03\xff\x00", None, ""),
-        (b"\x2b\x0e\x99", None, ""),
+        (holding(1), 4711, "a reply to request 4711, not "),
+        (b"\x83", None, "a reply that says 2 bytes follow, not 3"),
+        (b"\x03\xff\x00", None, "a reply of 255 bytes, not 2"),
+        (b"\x03\x02\x00", None, "a reply that says 4 bytes follow, not 5"),
+        (holding(1) + b"\0", None, "a reply that says 6 bytes follow, not 5"),
+        (b"\x2b\x0e\x99", None, "a reply to function 43, not 3"),
     ],
 )
 async def test_a_reply_that_does_not_fit_drops_the_connection(
@@ -331,6 +334,37 @@ async def test_a_reply_that_does_not_fit_drops_the_connection(
         await eventually(lambda: len(seen) >= 2)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_reply_of_another_unit_drops_the_connection() -> None:
+    async def wrong(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readexactly(12)
+        writer.write(reply(request[:6] + b"\x09", holding(1)))
+        await reader.read(1)
+
+    async with impostor(wrong) as (port, seen), aclosing(bridge(port, ONE_TAG)) as stream:
+        assert the_link(await soon(stream)).reason == "a reply of unit 9, not 1"
+        waiting = asyncio.ensure_future(anext(stream))
+        await eventually(lambda: len(seen) >= 2)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_bytes_that_nobody_asked_for_drop_the_connection() -> None:
+    async def talks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readexactly(12)
+        writer.write(reply(request, holding(1)))
+        await asyncio.sleep(0.02)
+        writer.write(reply(request, holding(2)))
+        await reader.read(1)
+
+    async with (
+        impostor(talks) as (port, _),
+        aclosing(bridge(port, ONE_TAG, poll_ms=200)) as stream,
+    ):
+        assert values(await soon(stream)) == {"good": 1}
+        lost = the_link(await soon(stream))
+        assert lost.reason == "the device sent bytes that nobody had asked for"
 
 
 async def test_bytes_come_one_by_one() -> None:

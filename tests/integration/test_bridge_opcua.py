@@ -4,12 +4,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -17,15 +19,22 @@ import pytest_asyncio
 from asyncua import ua
 from asyncua.common.node import Node
 from asyncua.server.server import Server
+from asyncua.server.subscription_service import SubscriptionService
+from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 
 from bridges import PROTOCOLS
+from bridges.opcua import client as client_module
 from bridges.opcua import inbox as inbox_module
+from bridges.opcua import limits as limits_module
 from bridges.opcua import session as session_module
 from bridges.opcua.client import observe
 from bridges.opcua.config import OpcUaSettings
 from bridges.opcua.errors import LostError
-from bridges.opcua.inbox import Inbox
+from bridges.opcua.inbox import Inbox, News
+from bridges.opcua.mapping import OVERFLOW_BITS, items_of
+from bridges.opcua.session import Session, opened
+from tests.fault_proxy import proxied
 from uns.model.namespace import parse_namespace
 from uns.model.observation import Link, Observation, Reading
 from uns.model.plant import Place, TagSpec
@@ -36,6 +45,9 @@ CELL = "acme/berlin/machining/housing/saw"
 URI: Final = "urn:acme:machining"
 SECONDS_MAX: Final = 20.0
 NOW_MS: Final = 1_000
+ITEMS_PER_CALL: Final = ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall
+OVERFLOW: Final = ua.UInt32(OVERFLOW_BITS)
+PKI: Final = Path(tempfile.mkdtemp())
 Batch = list[Observation]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -75,6 +87,8 @@ PROGRAM: Final = """
 import asyncio, json, sys
 from asyncua import ua
 from asyncua.server.server import Server
+from asyncua.server.subscription_service import SubscriptionService
+from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 
 async def main(port, fillers, first):
@@ -116,16 +130,22 @@ async def program(port: int, *, fillers: int = 0, first: int = 0) -> AsyncIterat
         await process.wait()
 
 
-def places(nodes: Iterable[str]) -> dict[str, Place]:
-    specs = {name.lower(): TagSpec(source={"node": f"s={name}"}) for name in nodes}
-    cell = PLANT.cells[CELL].cell.model_copy(update={"tags": specs})
+def places(specs: Mapping[str, TagSpec]) -> dict[str, Place]:
+    cell = PLANT.cells[CELL].cell.model_copy(update={"tags": dict(specs)})
     return {CELL: PLANT.cells[CELL].model_copy(update={"cell": cell})}
 
 
-def bridge(url: str, *nodes: str, **settings: Any) -> AsyncGenerator[Batch, None]:
+def bridge_of(
+    url: str, specs: Mapping[str, TagSpec], **settings: Any
+) -> AsyncGenerator[Batch, None]:
     given = {"namespace_uri": URI, "insecure": True, "publishing_interval_ms": 50, **settings}
     parsed = OpcUaSettings.model_validate({"url": url, "sampling_interval_ms": 10, **given})
-    return observe(parsed, places(nodes), lambda: NOW_MS, asyncio.Queue())
+    return observe(parsed, places(specs), lambda: NOW_MS, asyncio.Queue(), PKI)
+
+
+def bridge(url: str, *nodes: str, **settings: Any) -> AsyncGenerator[Batch, None]:
+    specs = {name.lower(): TagSpec(source={"node": f"s={name}"}) for name in nodes}
+    return bridge_of(url, specs, **settings)
 
 
 async def soon(stream: AsyncIterator[Batch]) -> Batch:
@@ -193,7 +213,7 @@ async def test_the_link_then_one_batch_with_every_value(plc: Plc) -> None:
     async with aclosing(bridge(plc.url, *names)) as stream:
         up, first = await soon(stream), await soon(stream)
     assert up == [
-        Link(plc.url, (CELL,), up=True, at_ms=NOW_MS),
+        Link(plc.url, tuple((CELL, name.lower()) for name in names), up=True, at_ms=NOW_MS),
         Reading(CELL, "first.none", None, NOW_MS, "bad", "BadNodeIdUnknown: s=First.None"),
     ]
     assert values(first) == {
@@ -262,24 +282,72 @@ async def test_more_nodes_than_one_request_may_have(
         assert values(await soon(stream)) == {f"many.n{i}": i for i in range(10)}
 
 
+async def test_no_request_is_longer_than_the_server_takes(
+    plc: Plc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, sizes = SubscriptionService.create_monitored_items, list[int]()
+
+    async def counting(self: Any, params: Any) -> Any:
+        sizes.append(len(params.ItemsToCreate))
+        return await create(self, params)
+
+    limit = plc.server.get_node(ua.NodeId(ua.Int32(ITEMS_PER_CALL)))
+    monkeypatch.setattr(SubscriptionService, "create_monitored_items", counting)
+    await limit.write_value(ua.UInt32(2), ua.VariantType.UInt32)
+    names = [f"Limit.N{i}" for i in range(5)]
+    for i, name in enumerate(names):
+        await plc.node(name, i)
+    try:
+        async with aclosing(bridge(plc.url, *names)) as stream:
+            await batch_with(stream, is_value("limit.n4", 4))
+    finally:
+        await limit.write_value(ua.UInt32(0), ua.VariantType.UInt32)
+    assert sizes == [2, 2, 1]
+
+
+async def test_a_server_that_samples_much_more_slowly_is_told_once(
+    plc: Plc, caplog: pytest.LogCaptureFixture
+) -> None:
+    await plc.node("Slow.Count", 1)
+    service = plc.server.iserver.subscription_service
+    async with aclosing(bridge(plc.url, "Slow.Count", silence_ms_max=300)) as stream:
+        await batch_with(stream, is_value("slow.count", 1))
+        for subscription in list(service.subscriptions):
+            await service.delete_subscriptions([subscription])
+        await batch_with(stream, is_link(up=False))
+        await batch_with(stream, is_value("slow.count", 1))
+    told = "the server samples s=Slow.Count every 50 ms, not every 10"
+    assert caplog.text.count(told) == 1
+
+
 # --- refusals -------------------------------------------------------------------------------
 
 
 async def test_plain_text_must_be_allowed_by_name(plc: Plc) -> None:
-    before = len(plc.server.bserver.clients)
     async with aclosing(bridge(plc.url, "A", insecure=False)) as stream:
         link = the_link(await soon(stream))
     assert not link.up
-    assert str(link.reason).startswith("set 'insecure: true'")
-    assert len(plc.server.bserver.clients) == before, "it has not even connected"
+    assert "say 'insecure: true'" in str(link.reason)
 
 
-async def test_a_missing_namespace_is_named(plc: Plc) -> None:
-    async with aclosing(bridge(plc.url, "A", namespace_uri="urn:wrong")) as stream:
-        link = the_link(await soon(stream))
-    assert not link.up
-    assert "no namespace urn:wrong among http://opcfoundation.org/UA/" in str(link.reason)
-    assert URI in str(link.reason)
+async def test_a_missing_namespace_turns_its_tags_bad_and_is_asked_for_again(
+    plc: Plc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "CLAIM_PERIOD_S", 0.1)
+    await plc.node("Space.Here", 1)
+    specs = {
+        "here": TagSpec(source={"node": "s=Space.Here"}),
+        "later": TagSpec(source={"node": "s=Later", "namespace_uri": "urn:later"}),
+    }
+    async with aclosing(bridge_of(plc.url, specs)) as stream:
+        up = await soon(stream)
+        (bad,) = (seen for seen in up if isinstance(seen, Reading))
+        assert str(bad.reason).startswith("no namespace urn:later among http://opcfoundation.org")
+        assert values(await soon(stream)) == {"here": 1}
+        index = await plc.server.register_namespace("urn:later")
+        node_id = ua.NodeId.from_string(f"ns={index};s=Later")
+        await plc.server.get_objects_node().add_variable(node_id, "Later", 2)
+        assert values(await soon(stream)) == {"later": 2}
 
 
 # --- losses ---------------------------------------------------------------------------------
@@ -333,6 +401,20 @@ async def test_a_subscription_that_died_on_the_server_is_made_again(plc: Plc) ->
         assert "silent for" in str(down.reason)
         await batch_with(stream, is_link(up=True))
         await batch_with(stream, is_value("died.count", 1))
+
+
+async def test_an_answer_that_is_too_large_is_a_loss_with_its_reason(
+    plc: Plc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits_module, "MESSAGE_BYTES_MAX", 200_000)
+    node = await plc.node("Large.Text", "small")
+    async with aclosing(bridge(plc.url, "Large.Text", silence_ms_max=1_000)) as stream:
+        await batch_with(stream, is_value("large.text", "small"))
+        await node.write_value("x" * 1_000_000)
+        down = the_link(await batch_with(stream, is_link(up=False)))
+        assert down.reason == "an answer of the server is larger than 200000 bytes"
+        await node.write_value("small again")
+        await batch_with(stream, is_value("large.text", "small again"))
 
 
 async def test_keep_alives_are_no_silence(plc: Plc) -> None:
@@ -407,6 +489,31 @@ async def _until_ended(stream: AsyncIterator[Batch]) -> None:
         pass
 
 
+@pytest.mark.parametrize(("steady_s", "expected"), [(60.0, [0, 1, 2, 3]), (0.0, [0, 0, 0, 0])])
+async def test_a_link_that_breaks_after_each_connect_is_not_hammered(
+    plc: Plc, monkeypatch: pytest.MonkeyPatch, steady_s: float, expected: list[int]
+) -> None:
+    attempts = list[int]()
+
+    def noting(attempt: int, _jitter: float) -> float:
+        attempts.append(attempt)
+        return 0.0
+
+    monkeypatch.setattr(client_module, "STEADY_S", steady_s)
+    monkeypatch.setattr(client_module, "delay_s", noting)
+    port = urlsplit(plc.url).port
+    assert port
+    async with proxied("127.0.0.1", port) as proxy:
+        stream = bridge(plc.url.replace(str(port), str(proxy.port)))
+        async with aclosing(stream):
+            for _ in expected:
+                await batch_with(stream, is_link(up=True))
+                proxy.reset()
+                await batch_with(stream, is_link(up=False))
+            await batch_with(stream, is_link(up=True))
+    assert attempts == expected
+
+
 # --- the end --------------------------------------------------------------------------------
 
 
@@ -455,12 +562,12 @@ def publish(*values_: tuple[int, int], more: bool = False, sequence: int = 1) ->
     return ua.PublishResult(MoreNotifications=more, NotificationMessage=message)
 
 
-def numbers(items: list[ua.MonitoredItemNotification]) -> list[tuple[int, int]]:
-    return [(item.ClientHandle, item.Value.Value.Value) for item in items]
+def numbers(items: list[News]) -> list[tuple[int, int]]:
+    return [(item.handle, item.value.Value.Value) for item in items if item.value.Value]
 
 
 async def test_a_publish_in_parts_is_taken_as_a_whole() -> None:
-    inbox, soon_s = Inbox(), asyncio.get_running_loop().time() + 0.05
+    inbox, soon_s = Inbox(lambda: NOW_MS), asyncio.get_running_loop().time() + 0.05
     inbox.published(publish((0, 1), more=True))
     assert await inbox.take(soon_s) == []
     inbox.published(publish((1, 2)))
@@ -468,7 +575,7 @@ async def test_a_publish_in_parts_is_taken_as_a_whole() -> None:
 
 
 async def test_half_a_publish_is_dropped_with_the_connection() -> None:
-    inbox = Inbox()
+    inbox = Inbox(lambda: NOW_MS)
     inbox.published(publish((0, 1), more=True))
     inbox.lose("gone")
     with pytest.raises(LostError, match="gone"):
@@ -477,7 +584,7 @@ async def test_half_a_publish_is_dropped_with_the_connection() -> None:
 
 async def test_a_slow_taker_gets_the_newest_of_each_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox_module, "ITEMS_MAX", 5)
-    inbox, ticks = Inbox(), count()
+    inbox, ticks = Inbox(lambda: NOW_MS), count()
     for tick in ticks:
         inbox.published(publish((0, tick), (1, -tick)))
         if tick == 100:
@@ -490,8 +597,35 @@ async def test_a_slow_taker_gets_the_newest_of_each_node(monkeypatch: pytest.Mon
     ), "never back in time"
 
 
+async def test_what_gave_way_is_told_by_the_overflow_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_module, "ITEMS_MAX", 3)
+    inbox = Inbox(lambda: NOW_MS)
+    inbox.published(publish((0, 1), (1, 1)))
+    inbox.published(publish((0, 2), (2, 2)))
+    taken = await inbox.take(float("inf"))
+    assert numbers(taken) == [(1, 1), (0, 2), (2, 2)]
+    lossy = [item.handle for item in taken if item.value.StatusCode == ua.StatusCode(OVERFLOW)]
+    assert lossy == [0]
+
+
+async def test_arrays_count_with_their_elements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_module, "ELEMENTS_MAX", 10)
+    inbox = Inbox(lambda: NOW_MS)
+    for n in range(5):
+        wave = publish((0, 0), (1, n))
+        wave.NotificationMessage.NotificationData[0].MonitoredItems[0].Value.Value = ua.Variant(
+            [n] * 4
+        )
+        inbox.published(wave)
+    taken = await inbox.take(float("inf"))
+    assert numbers(taken)[-2:] == [(0, [4] * 4), (1, 4)]
+    assert len(taken) <= 4
+    assert taken[-2].value.StatusCode == ua.StatusCode(OVERFLOW)
+
+
 async def test_a_missed_publish_is_a_loss() -> None:
-    inbox = Inbox()
+    inbox = Inbox(lambda: NOW_MS)
+    inbox._sequence = 4_294_967_293
     for sequence in (4_294_967_294, 4_294_967_295, 1, 2):
         inbox.published(publish((0, 1), sequence=sequence))
         assert len(await inbox.take(float("inf"))) == 1
@@ -503,11 +637,41 @@ async def test_a_missed_publish_is_a_loss() -> None:
         await inbox.take(float("inf"))
 
 
+async def test_a_missed_first_publish_is_a_loss_and_a_keep_alive_tells_of_it_too() -> None:
+    for news in (publish((0, 1), sequence=2), publish(sequence=2)):
+        inbox = Inbox(lambda: NOW_MS)
+        inbox.published(publish(sequence=1))
+        inbox.published(news)
+        with pytest.raises(LostError, match=r"publish 2 came after 0|publish 1 did not come"):
+            await inbox.take(asyncio.get_running_loop().time() + 1)
+
+
 async def test_what_came_before_the_loss_is_handed_out_first() -> None:
-    inbox = Inbox()
+    inbox = Inbox(lambda: NOW_MS)
     inbox.published(publish((0, 1)))
     inbox.lose("first reason")
     inbox.lose("second reason")
     assert numbers(await inbox.take(float("inf"))) == [(0, 1)]
     with pytest.raises(LostError, match="first reason"):
         await inbox.take(float("inf"))
+
+
+async def test_what_came_before_a_question_without_answer_is_handed_out_first(
+    plc: Plc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "CLAIM_PERIOD_S", 0.0)
+    await plc.node("Before", 7)
+    specs = {name: TagSpec(source={"node": f"s={name}"}) for name in ("Before", "Never")}
+    settings = OpcUaSettings.model_validate(
+        {"url": plc.url, "namespace_uri": URI, "insecure": True, "publishing_interval_ms": 50}
+    )
+
+    async def fail(_self: Session, _handles: Any) -> None:
+        raise LostError("no answer in time")
+
+    async with opened(settings, items_of(settings, places(specs)), PKI, lambda: NOW_MS) as session:
+        monkeypatch.setattr(Session, "_claim", fail)
+        await eventually(lambda: bool(session._inbox._items))
+        assert [one.sample.value for one in await session.take()] == [7]
+        with pytest.raises(LostError, match="no answer in time"):
+            await session.take()

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from bridges.sparkplug.client import observe
 from bridges.sparkplug.config import SparkplugSettings
 from tests.brokers import RunningBroker, bounded, collect, unique
+from tests.fault_proxy import proxied
 from tests.simulated import example_plant
 from uns.model.observation import BadInput, Link, Observation, Reading, SetPoint, Written
 from uns.mqtt.client import MqttClient
@@ -104,7 +106,6 @@ class Edge:
     def __init__(self, client: MqttClient, node: EdgeNode) -> None:
         self.client = client
         self.node = node
-        self.asked = asyncio.Event()
 
     async def send(self, message: Publish) -> None:
         await self.client.publish(
@@ -112,6 +113,11 @@ class Edge:
         )
 
     async def births(self, *, without: str = "", order_id: str = "PO-1") -> None:
+        await self.send(self.node.node_birth([], wall_ms()))
+        await self.send(self.device_birth(without, order_id))
+
+    def device_birth(self, without: str = "", order_id: str = "PO-1", *, step: int = 1) -> Publish:
+        """Make the birth of the device; with `step` -1 its metrics have other aliases."""
         metrics = [
             Metric(
                 tag.source["metric"],
@@ -120,9 +126,8 @@ class Edge:
             for tag in TAGS.values()
             if tag.source["metric"] != without
         ]
-        await self.send(self.node.node_birth([], wall_ms()))
         extra = Metric("Spare", 1, DataType.UINT32)
-        await self.send(self.node.device_birth(DEVICE, [*metrics, extra], wall_ms()))
+        return self.node.device_birth(DEVICE, [*metrics, extra][::step], wall_ms())
 
     async def data(self, *changes: Change) -> None:
         await self.send(self.node.data(changes, wall_ms(), DEVICE))
@@ -164,7 +169,7 @@ async def test_births_give_every_tag_and_data_comes_message_by_message(
 ) -> None:
     async with edge(mosquitto) as node, bridge(mosquitto.address("bridge-packer")) as told:
         link = await introduce(node, told)
-        assert (link.endpoint, link.cells) == (ENDPOINT, (CELL,))
+        assert (link.endpoint, link.feeds) == (ENDPOINT, tuple((CELL, tag) for tag in TAGS))
         shown = {o.tag: o.value for o in told.batches[-1] if isinstance(o, Reading)}
         assert set(shown) == set(TAGS)
         assert (shown["order"], shown["good"]) == ("PO-1", 7)
@@ -238,6 +243,49 @@ async def test_a_broker_that_restarts_takes_the_link_down_and_all_comes_again(
             await asyncio.wait({up}, timeout=0.2)
         shown = {o.tag for o in told.batches[-1] if isinstance(o, Reading)}
         assert shown == set(TAGS)
+
+
+@bounded
+async def test_a_birth_missed_while_the_link_was_cut_brings_no_value_under_a_wrong_tag(
+    mosquitto: RunningBroker, tmp_path: Path
+) -> None:
+    """Meanwhile the bridge is held up by its reader, until its client has connected by itself."""
+    own, births = mosquitto.address("bridge-packer"), tmp_path / "births"
+    async with (
+        edge(mosquitto) as node,
+        proxied(own.host, own.port) as proxy,
+        bridge(replace(own, port=proxy.port), births) as told,
+    ):
+        await introduce(node, told)
+        await proxy.cut(0.0)
+        node.node = EdgeNode(GROUP, EDGE, 1)
+        node.node.node_birth([], wall_ms())
+        node.device_birth(step=-1)
+        while proxy.accepted < 2:
+            await beat(node)
+        for _ in range(20):
+            await beat(node)
+        flow = asyncio.create_task(flowing(node))
+        since = len(told.batches)
+        up = asyncio.create_task(told.link(up=True))
+        await node.client.receive()
+        assert not [o for batch in told.batches[since:] for o in batch if isinstance(o, Reading)]
+        assert not list(births.iterdir())
+        flow.cancel()
+        await node.births()
+        await up
+        await node.data(change("Good", 9))
+        await told.reading("good", 9)
+
+
+async def flowing(node: Edge) -> None:
+    while True:
+        await beat(node)
+
+
+async def beat(node: Edge) -> None:
+    await node.data(change("Good", 8))
+    await asyncio.sleep(0.02)
 
 
 @bounded
@@ -439,8 +487,9 @@ async def test_a_set_point_becomes_a_dcmd_and_is_written_when_data_shows_it(
         assert isinstance(command, Command)
         await node.data(Change("Weight", 12, 1, is_historical=True))
         await node.data(change("Weight", 11))
-        await node.data(Change("Weight", 12, 1_700_000_000_456))
-        assert await written == Written("r1", CELL, "weight", 1_700_000_000_456, 12)
+        shown_ms = wall_ms() + 456
+        await node.data(Change("Weight", 12, shown_ms))
+        assert await written == Written("r1", CELL, "weight", shown_ms, 12)
 
 
 @bounded
@@ -454,7 +503,7 @@ async def test_a_set_point_that_nobody_confirms_is_not_written(mosquitto: Runnin
         deaf = asyncio.create_task(reason_of(told))
         await asyncio.sleep(0.2)
         await node.send(node.node.death())
-        assert await deaf == "not confirmed: the edge node died"
+        assert await deaf == "not confirmed within 500 ms: the edge node died"
         told.set_points.put_nowait(SetPoint("r3", CELL, "weight", 7))
         assert await reason_of(told) == f"{ENDPOINT} is not online"
 

@@ -73,7 +73,7 @@ class Derived:
 
 
 def observers(
-    plant: Plant, address: Address, running: Running, births: Path
+    plant: Plant, address: Address, running: Running, folder: Path
 ) -> list[AsyncIterator[list[Observation]]]:
     def of(name: str) -> tuple[Mapping[str, Any], dict[str, Place]]:
         return plant.bridges[name].settings, plant.served_by(name)
@@ -83,7 +83,9 @@ def observers(
     packing, packers = of("packing-edge")
     nothing = asyncio.Queue[SetPoint]()
     return [
-        observe_opcua(OpcUaSettings.model_validate(machining), saws, running.clock, nothing),
+        observe_opcua(
+            OpcUaSettings.model_validate(machining), saws, running.clock, nothing, folder / "pki"
+        ),
         observe_modbus(ModbusSettings.model_validate(assembly), presses, running.clock, nothing),
         observe_sparkplug(
             SparkplugSettings.model_validate(packing),
@@ -91,7 +93,7 @@ def observers(
             running.clock,
             address,
             nothing,
-            births,
+            folder / "births",
         ),
     ]
 
@@ -108,7 +110,7 @@ async def test_every_piece_is_counted_for_its_order_item_and_lot(tmp_path: Path)
         address = broker.address(bridge_user("packing-edge"))
         tasks = [
             asyncio.create_task(derived.follow(one))
-            for one in observers(plant, address, running, tmp_path / "births")
+            for one in observers(plant, address, running, tmp_path)
         ]
         await until(derived.ready)
         running.go.set()

@@ -1,19 +1,27 @@
 """The broker of last resort: our client works with it, and it keeps the same users out."""
 
 import asyncio
+import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.brokers import RunningBroker, bounded, collect, small_plant
+from uns.cli.child import NO_MQTT_5, ROLES, Context
+from uns.cli.folder import Folder, write_connection
+from uns.model.plant import Plant
 from uns.mqtt.broker import EMBEDDED_IS_WEAKER, broker_command, wait_until_ready
 from uns.mqtt.client import MqttClient
 from uns.mqtt.errors import LoginRefused
 from uns.mqtt.message import Address, Outgoing
+from uns.runtime.clock import start_clock
 
 SERVED_S_MAX = 3  # amqtt gives up waiting for an ack after 5 s
 MESSAGES = 200
+WRITABLE = {"minimum": 0, "maximum": 100}
+MILL = "acme/berlin/machining/housing/mill"
 
 
 @pytest.fixture
@@ -110,3 +118,55 @@ async def test_nothing_is_lost_while_others_subscribe(amqtt: RunningBroker) -> N
         async with asyncio.timeout(SERVED_S_MAX):
             topics = [message.topic for message in await collect(hub, MESSAGES)]
     assert sorted(topics) == sorted(f"x/{i}" for i in range(MESSAGES))
+
+
+def bridge_on(broker: RunningBroker, root: Path) -> Context:
+    """The OPC UA bridge of a hub on a broker; its server is away."""
+    document = broker.plant.model_dump(mode="json", exclude_none=True)
+    document["bridges"]["plc"] |= {"namespace_uri": "urn:plc", "insecure": True}
+    line = document["sites"]["berlin"]["areas"]["machining"]["lines"]["housing"]
+    for cell in line["cells"].values():
+        cell["tags"] = {"speed": {"source": {"node": "s=Speed"}, "writable": WRITABLE}}
+    where, mqtt_5 = broker.address("bridge-plc"), broker.command.mqtt_5
+    folder = Folder(root)
+    root.mkdir()
+    write_connection(folder, {"host": where.host, "port": where.port, "mqtt_5": mqtt_5})
+    folder.passwords.write_text(json.dumps({where.username: where.password}))
+    plant, clock = Plant.model_validate(document), start_clock(root, 1)
+    return Context(folder, plant, clock, "bridge-plc", ("plc",))
+
+
+async def run_bridge(context: Context) -> None:
+    """What a bridge's process does."""
+    await ROLES["bridge"](context)
+
+
+async def reply_to(client: MqttClient, request_id: str) -> dict[str, str]:
+    """What the bridge answers; it is asked until it listens."""
+    command = json.dumps({"request_id": request_id, "value": 1.5}).encode()
+    await client.subscribe([f"{MILL}/_event/reply/{request_id}"])
+    while True:
+        await client.publish(f"{MILL}/_cmd/write/speed", command)
+        if replies := await client.receive(timeout_s=0.5):
+            reply: dict[str, str] = json.loads(replies[0].payload)
+            return reply
+
+
+@bounded
+async def test_nothing_is_written_to_devices_and_whoever_asks_is_told(
+    amqtt: RunningBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    context = bridge_on(amqtt, tmp_path / "data")
+    async with (
+        MqttClient(amqtt.address(), "operator", clean_session=True) as operator,
+        asyncio.TaskGroup() as tasks,
+    ):
+        bridge = tasks.create_task(run_bridge(context))
+        reply = await reply_to(operator, "r1")
+        bridge.cancel()
+    assert (reply["outcome"], reply["reason"]) == ("refused", NO_MQTT_5)
+    assert "written to devices" in EMBEDDED_IS_WEAKER
+    told = [(each.levelno, each.getMessage()) for each in caplog.records]
+    assert [text for level, text in told if "plc-write" in text and level > logging.INFO] == []
+    assert "Traceback" not in (amqtt.folder / "broker.log").read_text()

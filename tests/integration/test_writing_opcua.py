@@ -2,8 +2,11 @@
 
 import asyncio
 import socket
+import tempfile
+from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -15,12 +18,13 @@ from asyncua.server.server import Server
 from bridges.opcua.client import observe
 from bridges.opcua.config import OpcUaSettings
 from tests.example import WASH, plant
-from uns.model.observation import Observation, Reading, SetPoint, Written
+from uns.model.observation import Link, Observation, Reading, SetPoint, Written
 from uns.model.plant import Place, TagSpec
 
 URI: Final = "urn:acme:machining"
 NOW_MS: Final = 1_000
 SECONDS_MAX: Final = 20.0
+PKI: Final = Path(tempfile.mkdtemp())
 Batch = list[Observation]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -42,8 +46,8 @@ class Plc:
         return node
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def plc() -> AsyncIterator[Plc]:
+@asynccontextmanager
+async def served() -> AsyncIterator[Plc]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = Server()
@@ -53,6 +57,12 @@ async def plc() -> AsyncIterator[Plc]:
     index = await server.register_namespace(URI)
     async with server:
         yield Plc(server, f"opc.tcp://127.0.0.1:{port}/plc", index)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def plc() -> AsyncIterator[Plc]:
+    async with served() as one:
+        yield one
 
 
 def places(nodes: Iterable[str]) -> dict[str, Place]:
@@ -67,7 +77,7 @@ def bridge(plc: Plc, set_points: asyncio.Queue[SetPoint], *nodes: str) -> AsyncG
         url=plc.url, namespace_uri=URI, insecure=True,
         publishing_interval_ms=50, sampling_interval_ms=10,
     )  # fmt: skip
-    return observe(settings, places(nodes), lambda: NOW_MS, set_points)
+    return observe(settings, places(nodes), lambda: NOW_MS, set_points, PKI)
 
 
 async def first(stream: AsyncIterator[Batch], kind: type[Observation], tag: str) -> Any:
@@ -129,6 +139,27 @@ async def test_what_a_node_cannot_hold_is_not_written(
     assert await node.read_value() == 1
 
 
+async def test_an_array_is_not_overwritten_by_a_number(plc: Plc) -> None:
+    node = await plc.node("Speeds", [1, 2, 3], ua.VariantType.Int32)
+    answer = await written(plc, "Speeds", 7)
+    assert answer.reason == ("the node has an array or a structure: say which element with 'path'")
+    assert await node.read_value() == [1, 2, 3]
+
+
+async def test_an_opaque_identifier_is_base64_whatever_it_looks_like(plc: Plc) -> None:
+    objects = plc.server.get_objects_node()
+    for identifier, value in ((b64decode("0xAB"), 111), (bytes.fromhex("AB"), 222)):
+        node_id = ua.NodeId(ua.ByteString(identifier), ua.Int16(plc.namespace))
+        await objects.add_variable(node_id, str(value), value, ua.VariantType.Int32)
+    place = places(["t"])[WASH]
+    tags = {"t": TagSpec(source={"node": "b=0xAB"})}
+    cell = place.cell.model_copy(update={"tags": tags})
+    settings = OpcUaSettings(url=plc.url, namespace_uri=URI, insecure=True)
+    opaque = {WASH: place.model_copy(update={"cell": cell})}
+    async with aclosing(observe(settings, opaque, lambda: NOW_MS, asyncio.Queue(), PKI)) as stream:
+        assert (await first(stream, Reading, "t")).value == 111
+
+
 async def test_a_refusal_of_the_server_is_told_in_words(plc: Plc) -> None:
     node = await plc.node("Locked", 1.0, ua.VariantType.Double, writable=False)
     answer = await written(plc, "Locked", 2.0)
@@ -161,3 +192,43 @@ async def test_a_stuck_write_delays_no_reading(plc: Plc, monkeypatch: pytest.Mon
         assert seen.value == 7
         go.set()
         assert (await first(stream, Written, "Slow")).reason is None
+
+
+async def test_a_write_that_meets_the_loss_of_the_session_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue: asyncio.Queue[SetPoint] = asyncio.Queue()
+    has_come, never = asyncio.Event(), asyncio.Event()
+    async with served() as mortal:
+        node = await mortal.node("Slow", 1.0, ua.VariantType.Double)
+        service = mortal.server.iserver.isession.__class__
+        write = service.write
+
+        async def stuck(self: Any, params: Any) -> Any:
+            if params.NodesToWrite[0].NodeId == node.nodeid:
+                has_come.set()
+                await never.wait()
+            return await write(self, params)
+
+        monkeypatch.setattr(service, "write", stuck)
+        async with aclosing(bridge(mortal, queue, "Slow")) as stream:
+            await first(stream, Reading, "Slow")
+            queue.put_nowait(SetPoint("r1", WASH, "Slow", 2.0))
+            down = asyncio.create_task(answers_until_down(stream))
+            async with asyncio.timeout(SECONDS_MAX):
+                await has_come.wait()
+                await mortal.server.bserver.stop()
+                (answer,) = await down
+    assert (answer.request_id, answer.tag) == ("r1", "Slow")
+    assert answer.reason is not None
+    assert await node.read_value() == 1.0
+
+
+async def answers_until_down(stream: AsyncIterator[Batch]) -> list[Written]:
+    """What was told of set-points up to the loss of the link."""
+    answers = list[Written]()
+    async for batch in stream:
+        answers += [seen for seen in batch if isinstance(seen, Written)]
+        if any(isinstance(seen, Link) for seen in batch):
+            break
+    return answers

@@ -53,7 +53,7 @@ class Rig:
         self.batches = asyncio.Queue()
         self.task = asyncio.create_task(self._run())
         self.batches.put_nowait(
-            [Link("plc:1", (CELL,), up=True, at_ms=1), Reading(CELL, "speed", 10.0, 1)]
+            [Link("plc:1", ((CELL, "speed"),), up=True, at_ms=1), Reading(CELL, "speed", 10.0, 1)]
         )
 
     async def _observe(self) -> AsyncIterator[Batch]:

@@ -77,8 +77,15 @@ class Model:
             self._doubt()
 
     def lose_sight(self) -> None:
-        self.known |= self.online
-        self.online, self.waiting, self.phase = set(), {}, "unheard"
+        self._forget("unheard")
+
+    def start_anew(self) -> "Model":
+        """The model of a host that knows no more than the births that were kept."""
+        anew = Model()
+        anew.known, anew.doubts = self.known | self.online, self.doubts
+        if anew.known:
+            anew.era, anew.session = self.era, self.session
+        return anew
 
     def _born(self, note: Note) -> None:
         self.phase, self.online, self.known, self.waiting = "online", {None}, set(), {}
@@ -254,32 +261,32 @@ class Race:
     # --- the host
 
     def leave(self, place: int) -> None:
-        """Be away, restarted or without the broker, while some of what is sent goes unheard.
+        """Be away, without the broker or restarted or both, while some of what is sent is unheard.
 
-        A missed birth gives the aliases as before: no host can tell if it does not. A message is
-        not doubled from one connection of the host into the next.
+        A birth missed by a restart alone gives the aliases as before: no host can tell if it does
+        not. A message is not doubled from one connection of the host into the next.
         """
         self.net = [each for each in self.net if each not in self.heard]
-        outputs = self.host.disconnected(self.clock)
-        self.take(outputs)
-        self.model.lose_sight()
+        has_lost, is_restarted = place % 3 != 1, place % 3 != 0
+        if has_lost:
+            self.take(self.host.disconnected(self.clock))
+            self.model.lose_sight()
         births = [at for at, each in enumerate(self.net) if "BIRTH" in each.note.kind]
         if place % 2:
             if not births:
                 self.change(place)
+                self.names = self.shuffled() if has_lost else self.names
                 self.reconnect()
             del self.net[: births[0] if births else None]
-        if place % 3:
-            self.host = HostSession(LIMITS)
-            for topic, raw in self.kept.items():
-                self.take(self.host.receive(topic, raw, self.clock, retained=True))
-            known = self.model
-            self.model = Model()
-            self.model.known, self.model.doubts = known.known, known.doubts
-            if known.known:
-                self.model.era, self.model.session = known.era, known.session
+        if is_restarted:
+            self.start_anew()
         self.recent = []
         self.agree()
+
+    def start_anew(self) -> None:
+        self.host, self.model, self.shown = HostSession(LIMITS), self.model.start_anew(), {}
+        for topic, raw in self.kept.items():
+            self.take(self.host.receive(topic, raw, self.clock, retained=True))
 
     def take(self, outputs: Iterable[HostOutput]) -> None:
         for output in outputs:

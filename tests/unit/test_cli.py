@@ -56,6 +56,11 @@ def test_the_commands_that_scripts_rely_on_are_there() -> None:
         "sparkplug nodes",
         "sparkplug edge",
         "sparkplug host",
+        "opcua certificate",
+        "opcua trust",
+        "discover opcua",
+        "discover modbus",
+        "bridge test",
     }
 
 

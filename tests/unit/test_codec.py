@@ -206,6 +206,12 @@ def test_a_document_with_nan_is_never_sent() -> None:
         encode_document({"value": float("nan")})
 
 
+def test_half_a_surrogate_is_sent_as_a_question_mark() -> None:
+    text = b"S\xe4ge".decode(errors="surrogateescape")
+    assert json.loads(encode_document({"of": {text: [text]}})) == {"of": {"S?ge": ["S?ge"]}}
+    assert json.loads(encode_tag(text, 1, "bad", None, text))["reason"] == "S?ge"
+
+
 @given(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64) | st.text(max_size=300),
     st.none() | st.text(max_size=300),

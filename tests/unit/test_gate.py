@@ -41,11 +41,17 @@ class Rig:
 
 
 def command(
-    request_id: Any, value: Any, *, tag: str = TAG, retain: bool = False, **extra: Any
+    request_id: Any,
+    value: Any,
+    *,
+    cell: str = FIT,
+    tag: str = TAG,
+    retain: bool = False,
+    **extra: Any,
 ) -> Message:
     document = {"request_id": request_id, "value": value, **extra}
     payload = json.dumps({k: v for k, v in document.items() if v is not None}).encode()
-    return Message(f"{FIT}/_cmd/write/{tag}", payload, 1, retain, dup=False, mid=1, connection=1)
+    return Message(f"{cell}/_cmd/write/{tag}", payload, 1, retain, dup=False, mid=1, connection=1)
 
 
 def reply_of(drafts: list[Draft]) -> tuple[str, str]:
@@ -158,6 +164,15 @@ def test_no_answer_in_time_is_said_and_the_tag_is_free_again() -> None:
     assert rig.ask("r2") == []
 
 
+def test_the_time_out_is_of_the_monotonic_clock_however_fast_plant_time_runs() -> None:
+    rig = Rig()
+    rig.ask()
+    rig.now_ms += 3_600_000
+    assert rig.gate.overdue() is None
+    rig.now_s = TIMEOUT_S
+    assert rig.gate.overdue() is not None
+
+
 def test_a_set_point_that_was_given_up_is_withdrawn() -> None:
     rig = Rig()
     rig.ask()
@@ -171,6 +186,13 @@ def test_too_many_at_once_are_refused_with_a_reason() -> None:
     for _ in range(SET_POINTS_MAX):
         rig.gate.set_points.put_nowait(SetPoint("other", FIT, TAG, 9.5))
     assert "writes wait for the devices already" in reply_of(rig.ask())[1]
+
+
+def test_a_closed_gate_refuses_what_an_open_one_takes() -> None:
+    gate = Gate(plant().served_by("plc-assembly"), Codec(plant()), lambda: 1, closed="not here")
+    decision = gate.take(command("r1", 9.5), READINGS)
+    assert reply_of(decision.drafts) == ("refused", "not here")
+    assert decision.set_point is None
 
 
 def test_a_retained_command_is_refused() -> None:
@@ -188,6 +210,10 @@ def test_a_malformed_command_is_answered(value: Any) -> None:
 
 def test_without_an_address_there_is_no_answer() -> None:
     assert Rig().ask("") == []
+
+
+def test_at_a_cell_that_is_none_nothing_is_said_for_the_record_would_refuse_it() -> None:
+    assert Rig().ask(cell=f"{FIT}-misspelt") == []
 
 
 def test_the_ledger_is_bounded_and_keeps_what_is_under_way() -> None:

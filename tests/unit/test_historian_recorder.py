@@ -77,6 +77,38 @@ def test_a_sample_is_a_number_or_a_text() -> None:
     ]
 
 
+def test_samples_stand_with_those_of_the_tag_and_are_one_with_them() -> None:
+    sample = {"tag": "tag-0", "value": 2.5, "at_ms": NOON, "quality": "good", "unit": "rpm"}
+    shown = tag(2.5, NOON)
+    kept = event(1, "sampled", {"samples": [sample, {**sample, "value": None, "quality": "bad"}]})
+    batch = take(Recorder(READERS), shown, kept)
+    assert [(row.topic, row.at_ms, row.value, row.quality) for row in batch.tags] == [
+        (shown.topic, NOON, 2.5, "good"),
+        (shown.topic, NOON, None, "bad"),
+    ]
+    assert batch.events == []
+    assert [row.seq for row in batch.watermarks] == [1]
+
+
+def test_an_event_that_was_refused_is_on_record_in_quarantine_and_leaves_no_hole() -> None:
+    recorder = Recorder(READERS)
+    nowhere = event(2, path=f"{LINE}/renamed")
+    batch = take(recorder, event(1), nowhere, event(3))
+    assert [row.topic for row in batch.rejects] == [nowhere.topic]
+    assert list(recorder.watermarks()) == [Watermark(PLC, 1, 3, 0)]
+
+
+def test_nobody_is_heard_in_the_name_of_a_source_that_does_not_speak_there() -> None:
+    recorder = Recorder(READERS)
+    take(recorder, event(1), event(2, path="acme/berlin/elsewhere/line/cell"))
+    assert list(recorder.watermarks()) == [Watermark(PLC, 1, 1, 0)]
+
+
+def test_samples_that_gave_way_are_on_record_as_a_loss() -> None:
+    batch = take(Recorder(READERS), event(1, "sampled", {"dropped": 7}))
+    assert [json.loads(row.payload)["dropped"] for row in batch.events] == [7]
+
+
 def test_an_event_is_kept_with_checked_values_only() -> None:
     loose = {"id": "e", "type": "counted", "at_ms": "5", "path": MILL, "source": PLC, "epoch": 1}
     payload = encode_document({**loose, "seq": 1, "good": 2.0, "scrap": "0"})

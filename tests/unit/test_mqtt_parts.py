@@ -79,6 +79,7 @@ def test_a_full_inbox_drops_qos_0_only_where_reading_must_go_on() -> None:
 def test_delays_double_are_spread_and_end_at_two_seconds() -> None:
     assert [delay_s(n, 1.0) for n in range(7)] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
     assert delay_s(10**9, 1.0) == DELAY_MAX_S
+    assert delay_s(10**9, 1.0, 600.0) == 600.0
     assert delay_s(3, 0.0) == delay_s(3, 1.0) / 2
 
 

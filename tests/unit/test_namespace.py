@@ -1,12 +1,14 @@
 """namespace.yaml: the example is sound, and each kind of fault is named where it stands."""
 
+import re
 from itertools import pairwise
 
 import pytest
 
 from bridges import PROTOCOLS
 from tests.example import HOUSING, MILL, PUMP, ROOT, plant
-from uns.model.namespace import BYTES_MAX, Fault, NamespaceError, did_you_mean, parse_namespace
+from uns.model.checks import did_you_mean
+from uns.model.namespace import BYTES_MAX, Fault, NamespaceError, parse_namespace
 
 TEXT = (ROOT / "namespace.yaml").read_text()
 
@@ -34,6 +36,24 @@ def test_the_example_plant_is_sound() -> None:
     assert plant().cells[MILL].cell.tag_with_role("serial") is None
 
 
+def test_a_cell_and_a_tag_may_be_read_by_other_bridges_than_their_line() -> None:
+    meter = "meter: {bridge: plc-assembly, unit: kWh, source: {address: 500, type: uint32}}"
+    text = changed("title: Saw", "title: Saw\n                bridge: packing-edge")
+    first = "cycle-time: {unit: ms"
+    text = text.replace(first, f"{meter}\n                  {first}", 1)
+    saw = f"{HOUSING}/saw"
+    begin, end = text.index("saw:"), text.index("mill:\n")
+    nodes = text[begin:end]
+    text = text.replace(nodes, re.sub(r'\{node: "s=Saw.(\w+)"\}', r"{metric: \1}", nodes))
+    plant = parse_namespace(text, "namespace.yaml", PROTOCOLS)
+    assert plant.readers(HOUSING) == {"plc-machining", "plc-assembly", "packing-edge"}
+    assert set(plant.served_by("plc-assembly")[saw].cell.tags) == {"meter"}
+    assert "meter" not in plant.served_by("packing-edge")[saw].cell.tags
+    assert saw not in plant.served_by("plc-machining")
+    assert plant.cells[saw].bridge_of("meter") == "plc-assembly"
+    assert plant.cells[saw].bridge_of("unheard-of") == "packing-edge"
+
+
 # what is replaced, by what, and what the fault says; the fault stands where `at` first stands
 FAULTS: list[tuple[str, str, str, str]] = [
     ("enterprise: acme", "enterprize: acme", "enterprize", "unknown key 'enterprize' (did you mea"),
@@ -52,6 +72,19 @@ FAULTS: list[tuple[str, str, str, str]] = [
     ("micro_stop_ms: 5000", "micro_stop_ms: 0", "0\n                tags", "greater than 0"),
     ("bottleneck: mill", "bottleneck: mil", "bottleneck: mil\n", "'mil' (did you mean 'mill'?)"),
     ("bridge: plc-machining", "bridge: plc-mach", "bridge: plc-mach", "unknown bridge 'plc-mach'"),
+    ("title: Saw", "bridge: plc-mill", "bridge: plc-mill", "unknown bridge 'plc-mill'"),
+    (
+        "cycle-time: {unit: ms",
+        "cycle-time: {bridge: plc, unit: ms",
+        "bridge: plc,",
+        "unknown bridge 'plc'",
+    ),
+    (
+        "good: {role: good_count, unit: pcs",
+        "good: {bridge: plc-assembly, role: good_count, unit: pcs",
+        "role: good_count",
+        "role 'good_count' belongs to what reads the cell, 'plc-machining'",
+    ),
     ("Europe/Berlin", "Europe/Belin", "time_zone", "unknown time zone 'Europe/Belin'"),
     ("FREQ=DAILY;BYHOUR=6", "FREQ=DALY;BYHOUR=6", "rrule", "not an RRULE (RFC 5545)"),
     ("{housing-a: 900, ", "{housing-x: 1, ", "housing-x", "unknown item 'housing-x' (did you"),
@@ -106,6 +139,12 @@ FAULTS: list[tuple[str, str, str, str]] = [
     ("poll_ms: 200", "pol_ms: 200", "pol_ms", "unknown key 'pol_ms' (did you mean 'poll_ms'?)"),
     ("port: 5020", "port: 70000", "70000", "less than or equal to 65535"),
     ("address: 0, type: uint16", "adress: 0", "adress", "unknown key 'adress' (did you mean"),
+    (
+        "torque-setpoint: {unit: Nm, source: {address: 147, type: float32}",
+        "torque-setpoint: {unit: Nm, source: {table: input, address: 147, type: float32}",
+        "writable: {minimum: 9",
+        "'input' of a device can only be read: leave 'writable' out, or read the tag from table 'h",
+    ),
     ("publishing_interval_ms", "publishing_interval", "publishing_interval:", "unknown key"),
     ("enterprise: acme", "enterprise: &e acme", "&e", "anchors and aliases are refused"),
     ("title: Machining\n", "title: [Machining\n", ":\n          housing", "expected ',' or ']'"),

@@ -27,6 +27,12 @@ def folded(cell: str, *batches: Iterable[Reading]) -> tuple[Memory, list[CellFac
     return memory, facts
 
 
+def lost_tags(memory: Memory, at_ms: int, *tags: str) -> tuple[Memory, list[CellFact]]:
+    """The mill without the source of some tags; of all when none is named."""
+    mill = plant().cells[MILL].cell
+    return lost(mill, memory, tags or mill.tags, at_ms)
+
+
 def of_type(facts: list[CellFact], event_type: str) -> list[dict[str, Any]]:
     return [dict(fact.body) for fact in facts if fact.type == event_type]
 
@@ -199,12 +205,28 @@ def test_an_uncertain_value_counts() -> None:
     assert good(facts) == 2
 
 
+def test_a_state_whose_value_is_bad_is_unknown_until_it_is_good() -> None:
+    bad = Reading(MILL, "state", None, AT + 5, "bad", "BadSensorFailure")
+    memory, facts = folded(
+        MILL, batch(MILL, state=6), [bad], [bad], batch(MILL, AT + 9, state=6), [bad]
+    )
+    told = [(fact.at_ms, fact.body["state"]) for fact in facts if fact.type == "state-changed"]
+    assert told == [(AT, "EXECUTE"), (AT + 5, "UNKNOWN"), (AT + 9, "EXECUTE"), (AT + 9, "UNKNOWN")]
+    assert memory.state == "UNKNOWN"
+
+
+def test_within_a_batch_the_last_word_about_a_state_counts() -> None:
+    bad = Reading(MILL, "state", None, AT, "bad", "BadSensorFailure")
+    assert folded(MILL, [bad, *batch(MILL, state=6)])[0].state == "EXECUTE"
+    assert folded(MILL, [*batch(MILL, state=6), bad])[0].state == "UNKNOWN"
+
+
 def test_a_lost_source_makes_its_state_unknown_once() -> None:
     running, _ = folded(MILL, batch(MILL, AT + 500, state=6))
-    gone, facts = lost(running, AT)
+    gone, facts = lost_tags(running, AT)
     assert facts == [CellFact("state-changed", AT + 500, {"state": "UNKNOWN", "fault": None})]
-    assert lost(gone, AT + 900) == (gone, [])
-    assert lost(Memory(), AT)[1] == []
+    assert lost_tags(gone, AT + 900) == (gone, [])
+    assert lost_tags(Memory(), AT)[1] == []
     _, back = derive(plant().cells[MILL], plant().items, gone, batch(MILL, AT + 1_000, state=6))
     assert of_type(back, "state-changed") == [{"state": "EXECUTE", "fault": None}]
 
@@ -240,5 +262,29 @@ def test_a_bad_sensor_has_no_value_and_does_not_repeat_its_last() -> None:
 
 def test_a_lost_source_leaves_no_values_behind() -> None:
     memory, _ = folded(MILL, batch(MILL, state=6, bore=40.0))
-    gone, _ = lost(memory, AT + 1)
+    gone, _ = lost_tags(memory, AT + 1)
     assert gone.values == {"bore": None}
+
+
+def test_a_state_that_is_still_read_stays_when_other_tags_are_lost() -> None:
+    running, _ = folded(MILL, batch(MILL, state=6, fault=0, good=10, bore=40.0, flatness=5.0))
+    left, facts = lost_tags(running, AT + 1, "good", "bore")
+    assert facts == []
+    assert left == running.model_copy(update={"values": {"bore": None, "flatness": 5.0}})
+    _, back = derive(plant().cells[MILL], plant().items, left, batch(MILL, AT + 2, good=13))
+    assert good(back) == 3
+
+
+def test_the_state_is_unknown_when_its_own_tag_is_lost_and_measured_values_stay() -> None:
+    running, _ = folded(MILL, batch(MILL, state=6, bore=40.0))
+    left, facts = lost_tags(running, AT + 1, "state")
+    assert of_type(facts, "state-changed") == [{"state": "UNKNOWN", "fault": None}]
+    assert left.values == {"bore": 40.0}
+
+
+def test_a_fault_code_whose_tag_was_lost_is_no_cause_of_a_later_stop() -> None:
+    stopped, _ = folded(MILL, batch(MILL, state=9, fault=17), batch(MILL, AT + 1, state=6))
+    left, facts = lost_tags(stopped, AT + 2, "fault")
+    assert facts == []
+    _, later = derive(plant().cells[MILL], plant().items, left, batch(MILL, AT + 3, state=9))
+    assert of_type(later, "state-changed") == [{"state": "ABORTED", "fault": None}]

@@ -1,13 +1,9 @@
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-from bridges.sparkplug_edge.store import Store
 from uns.sparkplug.datatype import DataType
 from uns.sparkplug.edge import Write
 from uns.sparkplug.edge_metrics import Scalar
-from uns.sparkplug.edge_queue import Backlog, BacklogLimits, Entry, MemoryBacklog
+from uns.sparkplug.edge_queue import BacklogLimits, Entry, MemoryBacklog
 from uns.sparkplug.edge_session import DOUBTS_MAX, LIVE_MAX, EdgeOutput, EdgeSession
 from uns.sparkplug.edge_settings import EdgeSettings
 from uns.sparkplug.outputs import Ignored, Publish
@@ -121,7 +117,7 @@ def rig() -> Rig:
     "payloads-ndeath-bdseq",
     "payloads-nbirth-bdseq-repeat",
 )
-def test_bd_seq_begins_at_0_and_is_one_more_for_each_connect_that_stood() -> None:
+def test_bd_seq_begins_at_0_and_is_one_more_for_each_connect() -> None:
     rig = Rig()
     assert rig.session.next(AT_MS) is None
     for expected in (0, 1, 2):
@@ -129,12 +125,15 @@ def test_bd_seq_begins_at_0_and_is_one_more_for_each_connect_that_stood() -> Non
         assert plan.will.topic == "spBv1.0/g/NDEATH/e"
         assert (plan.bd_seq, bd_seq_of(read(plan.will))) == (expected, expected)
         assert rig.session.connecting() == plan
-        rig.session.ended()  # it was never connected
+        rig.session.ended(was_asked=False)  # nobody listened
         assert rig.session.connecting() == plan
         rig.session.connected(AT_MS)
         assert rig.speak() == ["NBIRTH"]
         assert bd_seq_of(rig.said[-1][1]) == expected
         rig.lose()
+    rig.session.connecting()
+    rig.session.ended()  # asked, and never stood
+    assert bd_seq_of(read(rig.session.connecting().will)) == 4
     assert [Rig(bd_seq=last).session.bd_seq for last in (254, 255)] == [255, 0]
 
 
@@ -454,6 +453,26 @@ def test_what_is_sent_again_keeps_the_order_in_which_it_was_sent() -> None:
     assert rig.history() == [(0, AT_MS), (1, AT_MS + 1)]
 
 
+def test_what_is_sent_again_drops_nothing_of_what_waits() -> None:
+    rig = Rig().born()
+    rig.show("a", 2, AT_MS + 2)
+    rig.speak()
+    rig.lose()
+    for value in range(3, 33):
+        rig.show("a", value, AT_MS + value)
+    rig.now_ms += SETTLE_MS
+    rig.connect()
+    rig.speak()
+    rig.show("a", 33, AT_MS + 33)
+    rig.speak()
+    rig.lose()
+    assert (len(rig.backlog), rig.backlog.dropped) == (33, 0)
+    rig.said.clear()
+    rig.connect()
+    rig.speak()
+    assert rig.history()[1:] == [(value, AT_MS + value) for value in range(2, 33)]
+
+
 def test_history_is_sent_again_until_it_is_believed(rig: Rig) -> None:
     rig.lose_long_after()
     rig.show("a", 2, AT_MS + 2)
@@ -490,55 +509,6 @@ def test_a_client_that_takes_nothing_fills_no_memory(rig: Rig) -> None:
     assert len(rig.session._doubts) == DOUBTS_MAX
 
 
-# --- the backlog, in memory and on disk
-
-Make = Callable[[BacklogLimits], Backlog]
-
-
-@pytest.fixture(params=["memory", "disk"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    if request.param == "memory":
-        return MemoryBacklog
-    return lambda limits: Store(tmp_path / "edge.db", limits)
-
-
-def values(backlog: Backlog, now_ms: int = 0) -> list[object]:
-    return [kept.entry.value for kept in backlog.after(0, 100, now_ms)]
-
-
-def entry(value: Scalar, at_ms: int = 0) -> Entry:
-    return Entry(None, "m", value, at_ms, 192)
-
-
-def test_a_backlog_keeps_order_and_types(make: Make) -> None:
-    backlog = make(BacklogLimits())
-    backlog.append([entry(value) for value in (1, 1.0, True, "ü", None)])
-    assert [repr(value) for value in values(backlog)] == ["1", "1.0", "True", "'ü'", "None"]
-    assert backlog.after(0, 1, 0)[0].entry == entry(1)
-    second = backlog.after(0, 2, 0)[1].position
-    assert [kept.entry.value for kept in backlog.after(second, 1, 0)] == [True]
-    backlog.forget(second)
-    assert (len(backlog), values(backlog)[0]) == (3, True)
-    backlog.append([entry("last")])
-    assert (len(backlog), values(backlog)[-1], backlog.dropped) == (4, "last", 0)
-
-
-def test_a_backlog_drops_the_oldest_and_counts_them(make: Make) -> None:
-    backlog = make(BacklogLimits(entries_max=3, age_ms_max=100))
-    backlog.append([entry(number, number) for number in range(5)])
-    assert (values(backlog), len(backlog), backlog.dropped) == ([2, 3, 4], 3, 2)
-    assert (values(backlog, now_ms=103), backlog.dropped) == ([3, 4], 3)
-    assert (values(backlog, now_ms=999), len(backlog), backlog.dropped) == ([], 0, 5)
-    backlog.append([entry(9, 999)])
-    assert values(backlog, now_ms=999) == [9]
-
-
-def test_a_store_survives_its_process(tmp_path: Path) -> None:
-    store = Store(tmp_path / "a" / "edge.db", BacklogLimits())
-    assert store.bd_seq is None
-    store.remember(7)
-    store.append([entry(1), entry(2)])
-    store.close()
-    store = Store(tmp_path / "a" / "edge.db", BacklogLimits())
-    assert (store.bd_seq, len(store), values(store)) == (7, 2, [1, 2])
-    store.close()
+def test_patience_is_the_walls_however_fast_the_clock_goes() -> None:
+    fast = EdgeSettings("g", "e", "h", 2, 1_000, 500, 5_000, 15_000).at_speed(60)
+    assert fast == EdgeSettings("g", "e", "h", 2, 60_000, 30_000, 300_000, 900_000)

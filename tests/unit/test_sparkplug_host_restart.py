@@ -1,5 +1,7 @@
 """The host loses the broker, or starts anew while the nodes go on by alias."""
 
+from dataclasses import replace
+
 from tests.unit.sparkplug_plant import (
     AT_MS,
     DEVICE_METRICS,
@@ -11,24 +13,87 @@ from tests.unit.sparkplug_plant import (
     kinds,
     values,
 )
+from uns.sparkplug.datatype import DataType
 from uns.sparkplug.edge import Change, EdgeNode
 from uns.sparkplug.host import HostSession
-from uns.sparkplug.outputs import HostOutput, Ignored, MetricValue, Online, RebirthRequest, Stale
+from uns.sparkplug.outputs import (
+    DropBirths,
+    HostOutput,
+    Ignored,
+    MetricValue,
+    Online,
+    RebirthRequest,
+    Stale,
+)
+from uns.sparkplug.values import Metric
 
 # --- the loss of the broker
 
 
-def test_after_a_reconnect_the_births_of_before_are_believed_again() -> None:
+def test_after_a_reconnect_no_birth_of_before_is_believed() -> None:
     plant = Plant()
     plant.birth()
     plant.hear(plant.count(1))
     outputs = plant.host.disconnected(plant.clock)
     assert kinds(outputs) == [Stale, Stale]
-    assert keeps(outputs) == []
-    for value in range(30):
-        plant.count(value)
+    assert keeps(outputs) == [DropBirths("g", "e", None)]
+    assert kinds(plant.hear(plant.temp(2.0))) == [Ignored, RebirthRequest]
+    assert kinds(plant.hear(plant.count(9))) == [Ignored]
+    plant.birth()
+    assert values(plant.hear(plant.count(10))) == [10]
+
+
+def test_a_rebirth_with_other_aliases_while_nobody_heard_shows_no_wrong_value() -> None:
+    """Two metrics of one type change their aliases; the next seq is even the one expected."""
+    plant = Plant()
+    metrics = [Metric(name, 0.0, DataType.DOUBLE) for name in ("temp", "speed")]
+    plant.hear(plant.edge.node_birth((), plant.clock))
+    plant.hear(plant.edge.device_birth("d", metrics, plant.clock))
+    plant.host.disconnected(plant.clock)
+    plant.edge = EdgeNode("g", "e", 4)
+    births = [
+        plant.edge.node_birth((), plant.clock),
+        plant.edge.device_birth("d", metrics[::-1], plant.clock),
+    ]
+    speed = plant.edge.data([Change("speed", 950.0, plant.clock)], plant.clock, "d")
+    assert kinds(plant.hear(speed)) == [Ignored, RebirthRequest]
+    for birth in births:
+        plant.hear(birth)
+    (shown,) = plant.hear(speed)
+    assert isinstance(shown, MetricValue)
+    assert (shown.name, shown.value) == ("speed", 950.0)
+
+
+def test_births_kept_from_before_a_restart_are_not_believed_after_a_loss_either() -> None:
+    plant, keeper = Plant(), Keeper()
+    keeper.take(plant.birth())
+    plant.host = HostSession(LIMITS)
+    keeper.feed(plant.host, plant.clock)
+    assert keeps(plant.host.disconnected(plant.clock)) == [DropBirths("g", "e", None)]
+    assert kinds(keeper.feed(plant.host, plant.clock)) == [Ignored, Ignored]
+    assert kinds(plant.hear(plant.count(1))) == [Ignored, RebirthRequest]
+
+
+def test_the_certificates_of_a_broker_are_believed_after_a_loss() -> None:
+    plant, keeper = Plant(), Keeper()
+    keeper.take(plant.birth())
+    plant.host.disconnected(plant.clock)
+    for topic, raw in keeper.births.items():
+        certificate = f"$sparkplug/certificates/{topic}"
+        assert plant.host.receive(certificate, raw, plant.clock, retained=True) == []
+    assert plant.host.greet("g", "e", plant.clock) == []
     assert kinds(plant.hear(plant.temp(2.0))) == [Online, Online, MetricValue]
-    assert values(plant.hear(plant.count(9))) == [9]
+
+
+def test_a_request_for_data_after_a_loss_waits_for_the_nodes_own_moment() -> None:
+    plant = Plant(replace(LIMITS, start_jitter_ms_max=4_000))
+    plant.birth()
+    plant.host.disconnected(plant.clock)
+    assert kinds(plant.hear(plant.count(1))) == [Ignored]
+    wake = plant.host.wake_at_ms
+    assert wake is not None
+    assert plant.clock < wake <= plant.clock + 4_000
+    assert plant.host.tick(wake) == [RebirthRequest("g", "e")]
 
 
 def test_a_clock_set_back_while_the_host_was_away_does_not_hide_a_birth() -> None:
@@ -50,6 +115,49 @@ def test_a_node_that_was_asked_is_still_asked_after_a_reconnect() -> None:
     assert kinds(plant.hear(plant.count(1))) == [Ignored]
     plant.clock += LIMITS.rebirth_interval_ms
     assert RebirthRequest("g", "e") in plant.hear(plant.count(1))
+
+
+# --- greetings
+
+
+def test_a_node_is_greeted_once_and_again_when_it_stays_silent() -> None:
+    plant = Plant()
+    assert plant.host.greet("g", "e", AT_MS) == [RebirthRequest("g", "e")]
+    assert plant.host.greet("g", "e", AT_MS) == []
+    assert kinds(plant.hear(plant.edge.will())) == []
+    assert plant.host.greet("g", "e", AT_MS) == []
+    plant = Plant()
+    plant.host.greet("g", "e", AT_MS)
+    plant.edge.node_birth((), AT_MS)
+    assert kinds(plant.hear(plant.edge.data((), AT_MS))) == [Ignored]
+    for tries in range(1, LIMITS.rebirth_tries_max):
+        assert plant.host.wake_at_ms == AT_MS + tries * LIMITS.rebirth_interval_ms
+        assert plant.host.tick(plant.host.wake_at_ms) == [RebirthRequest("g", "e")]
+    assert plant.host.wake_at_ms is None
+
+
+def test_after_a_reconnect_a_node_that_never_answered_is_greeted_anew() -> None:
+    host = HostSession(replace(LIMITS, rebirth_tries_max=1))
+    assert host.greet("g", "e", AT_MS) == [RebirthRequest("g", "e")]
+    host.disconnected(AT_MS)
+    assert host.greet("g", "e", AT_MS + 1) == []
+    assert host.wake_at_ms == AT_MS + LIMITS.rebirth_interval_ms
+    assert host.tick(host.wake_at_ms) == [RebirthRequest("g", "e")]
+
+
+def test_who_is_online_known_or_beyond_the_bound_is_not_greeted() -> None:
+    plant, keeper = Plant(replace(LIMITS, nodes_max=1)), Keeper()
+    keeper.take(plant.birth())
+    assert plant.host.greet("g", "e", AT_MS) == plant.host.greet("g", "x", AT_MS) == []
+    host = HostSession(LIMITS)
+    keeper.feed(host, AT_MS)
+    assert host.greet("g", "e", AT_MS) == []
+
+
+def test_a_passive_host_greets_nobody() -> None:
+    host = HostSession(LIMITS, passive=True)
+    assert host.greet("g", "e", AT_MS) == []
+    assert not host.nodes
 
 
 # --- a restart of the hub

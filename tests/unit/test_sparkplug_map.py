@@ -18,6 +18,7 @@ from uns.model.namespace import NamespaceError, parse_namespace
 from uns.model.path import SEGMENT_LENGTH_MAX, TopicError, key_of
 from uns.model.plant import Plant
 from uns.mqtt.acl import broker_users
+from uns.sparkplug.naming import UNFIT
 
 NOTHING = SparkplugSource()
 CELL = "acme/berlin/assembly/packing/pack"
@@ -66,6 +67,14 @@ def test_a_name_that_holds_the_delimiter_is_escaped() -> None:
     assert rules().leaf_of(origin) == leaf
 
 
+def test_a_control_character_in_a_name_is_escaped_in_an_id() -> None:
+    site, line = key_of("a\n"), key_of("b\x85")
+    leaf = Leaf(f"acme/{site}/assembly/{line}/pack", "good")
+    origin = rules().origin_of(leaf, NOTHING)
+    assert origin == Origin("acme:a%0A:assembly", "b%85", "pack", "good")
+    assert rules().leaf_of(origin) == leaf
+
+
 @pytest.mark.parametrize("rows", [(), (FOLDERS,)])
 @given(st.lists(names, min_size=6, max_size=6), st.sampled_from(":.-"))
 def test_from_leaf_to_metric_and_back(
@@ -76,7 +85,7 @@ def test_from_leaf_to_metric_and_back(
     told = rules(*rows, delimiter=delimiter)
     origin = told.origin_of(leaf, NOTHING)
     assert origin is not None
-    assert not any(set("+#/\0") & set(each or "") for each in origin[:3])
+    assert not any(set(UNFIT) & set(each or "") for each in origin[:3])
     assert told.leaf_of(origin) == leaf
 
 

@@ -33,6 +33,7 @@ BOOK = Directory(
         Origin("acme", "labels", "d1", "Good"): Leaf("acme/b/a/l/c3", "good"),
     }
 )
+D1_FEEDS = (("acme/b/a/l/c1", "good"), ("acme/b/a/l/c1", "state"))
 NOW_MS = 1_765_432_100_000
 
 
@@ -56,7 +57,7 @@ def test_the_directory_of_the_example_plant() -> None:
     assert list(book.nodes) == [("acme", "packing")]
     endpoint = Endpoint("acme", "packing", "pack")
     assert list(book.by_endpoint) == [endpoint]
-    assert book.cells(endpoint) == (CELL,)
+    assert book.feeds(endpoint) == tuple(book.origins)
     origin, leaf = Origin(*endpoint, "GlueTemperature"), Leaf(CELL, "glue-temperature")
     assert (book.tags[origin], book.origins[leaf]) == (leaf, origin)
 
@@ -99,20 +100,22 @@ def test_quality_and_values_that_no_tag_can_hold(
 def test_births_and_deaths_move_the_links_of_their_own_device() -> None:
     born = (Metric("Good", 1, DataType.UINT32), Metric("State", 4, DataType.UINT32))
     assert told(Online("acme", "packing", "d1", 9, born)) == [
-        Link("acme/packing/d1", ("acme/b/a/l/c1",), up=True, at_ms=9)
+        Link("acme/packing/d1", D1_FEEDS, up=True, at_ms=9)
     ]
-    assert told(Stale("acme", "packing", "d2", 9, "the device died")) == [
-        Link("acme/packing/d2", ("acme/b/a/l/c2",), up=False, at_ms=9, reason="the device died")
+    assert told(Stale("acme", "packing", "d1", 9, "the device died")) == [
+        Link("acme/packing/d1", D1_FEEDS, up=False, at_ms=9, reason="the device died")
     ]
     assert told(Stale("acme", "packing", "d3", 9, "the device died")) == []
-    links = down(BOOK, Endpoint("acme", "packing", None), "gone", 9)
-    assert [(link.endpoint, link.up) for link in links] == [("acme/packing", False)]
+    (link,) = down(BOOK, Endpoint("acme", "packing", None), "gone", 9)
+    assert (link.endpoint, link.feeds, link.up) == (
+        ("acme/packing", (("acme/b/a/l/c1", "cabinet"),), False)
+    )
 
 
 def test_nodes_of_one_bridge_do_not_speak_for_each_other() -> None:
     born = (Metric("Good", 1, DataType.UINT32),)
     assert told(Online("acme", "labels", "d1", 9, born)) == [
-        Link("acme/labels/d1", ("acme/b/a/l/c3",), up=True, at_ms=9)
+        Link("acme/labels/d1", (("acme/b/a/l/c3", "good"),), up=True, at_ms=9)
     ]
     assert told(value(7)._replace(edge_node="labels")) == [Reading("acme/b/a/l/c3", "good", 7, 5)]
 

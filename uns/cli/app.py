@@ -11,9 +11,12 @@ import typer
 
 from uns.cli import inspection, orders, reading
 from uns.cli import write as writing
+from uns.cli.bridge import bridge_app
+from uns.cli.discover import discover_app
 from uns.cli.errors import CommandError, UsageError
 from uns.cli.folder import DEFAULT
 from uns.cli.hub import HubOptions
+from uns.cli.opcua import opcua_app
 from uns.cli.options import Data, Json, Namespace, read_plant
 from uns.cli.output import note
 from uns.cli.run import RunOptions, run_hub, store_url
@@ -48,6 +51,9 @@ broker_app = typer.Typer(help="The broker.", rich_markup_mode=None)
 app.add_typer(order_app, name="order")
 app.add_typer(broker_app, name="broker")
 app.add_typer(sparkplug_app, name="sparkplug")
+app.add_typer(opcua_app, name="opcua")
+app.add_typer(discover_app, name="discover")
+app.add_typer(bridge_app, name="bridge")
 
 Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="MQTT port (default: 1883).")]
 Broker = Annotated[

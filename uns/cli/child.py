@@ -20,7 +20,7 @@ from uns.codec import Codec, encode_document
 from uns.model.observation import Observation, SetPoint
 from uns.model.plant import Bridge, Place, Plant
 from uns.mqtt.acl import bridge_user, edge_user
-from uns.mqtt.client import V5, MqttClient
+from uns.mqtt.client import V5, V311, MqttClient
 from uns.mqtt.errors import MqttError
 from uns.mqtt.message import Message, Will
 from uns.runtime.bridge import WRITES_KEY, BridgeRunner, BridgeWiring, WriteBack
@@ -30,6 +30,8 @@ from uns.runtime.outbox import Outbox
 
 GOODBYE_TIMEOUT_S: Final = 2.0
 TRIM_AFTER_S: Final = 5.0
+AGAIN_S: Final = 1.0
+NO_MQTT_5: Final = "the broker speaks no MQTT 5: nothing is written, install mosquitto"
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class BridgeContext(NamedTuple):
     """What a bridge's client is made from."""
 
     context: Context
+    name: str
     settings: Any
     places: dict[str, Place]
     client: MqttClient
@@ -63,7 +66,8 @@ Role = Callable[[Context], Awaitable[None]]
 def _opcua(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     from bridges.opcua.client import observe
 
-    return observe(b.settings, b.places, b.context.clock, b.set_points)
+    pki, known = b.context.folder.root / "pki", b.runner.recorded
+    return observe(b.settings, b.places, b.context.clock, b.set_points, pki, known)
 
 
 def _modbus(b: BridgeContext) -> AsyncIterator[list[Observation]]:
@@ -75,16 +79,18 @@ def _modbus(b: BridgeContext) -> AsyncIterator[list[Observation]]:
 def _sparkplug(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     from bridges.sparkplug.client import observe
 
-    address = b.context.folder.address(bridge_user(b.context.arguments[0]))
-    births = b.context.folder.root / "births" / b.context.arguments[0]
+    address = b.context.folder.address(bridge_user(b.name))
+    births = b.context.folder.root / "births" / b.name
     return observe(b.settings, b.places, b.context.clock, address, b.set_points, births)
 
 
 def _sparkplug_edge(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     from bridges.sparkplug_edge.client import Hub, observe
 
-    name, root = b.context.arguments[0], b.context.folder.root
-    hub = Hub(b.context.folder.address(bridge_user(name)), f"bridge-{name}-tags")
+    name, root = b.name, b.context.folder.root
+    hub = Hub(
+        b.context.folder.address(bridge_user(name)), f"bridge-{name}-tags", b.context.clock.speed
+    )
     return observe(b.settings, b.context.plant, b.context.clock, hub, root / "edge" / name)
 
 
@@ -106,9 +112,31 @@ OBSERVE: Final[dict[str, Observe]] = {
 }
 
 
-async def run_bridge(context: Context) -> None:
-    """A bridge, by its name in namespace.yaml."""
-    (name,) = context.arguments
+async def run_bridges(context: Context) -> None:
+    """Bridges by their names in namespace.yaml; what befalls one in a shared process is its own."""
+    if len(context.arguments) == 1:
+        await run_bridge(context, *context.arguments)
+    else:
+        async with asyncio.TaskGroup() as tasks:
+            for name in context.arguments:
+                tasks.create_task(_run_on(context, name))
+
+
+async def _run_on(context: Context, name: str) -> None:
+    while True:
+        try:
+            await run_bridge(context, name)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            log.exception("bridge %s was given up from within and starts again", name)
+        except Exception:
+            log.exception("bridge %s ended and starts again", name)
+        await asyncio.sleep(AGAIN_S)
+
+
+async def run_bridge(context: Context, name: str) -> None:
+    """One bridge."""
     plant, bridge = context.plant, context.plant.bridges[name]
     settings = PROTOCOLS[bridge.protocol].settings.model_validate(bridge.settings)
     commands: asyncio.Queue[Any] = asyncio.Queue(maxsize=1_000)
@@ -132,27 +160,31 @@ async def run_bridge(context: Context) -> None:
     runner = BridgeRunner(wiring)
     set_points = write_back.gate.set_points
     parts = BridgeContext(
-        context, settings, plant.served_by(name), client, commands, runner, set_points
+        context, name, settings, plant.served_by(name), client, commands, runner, set_points
     )
-    async with client, saying_goodbye(client, will), write_back.client:
-        await runner.run(OBSERVE[bridge.protocol](parts))
+    with contextlib.closing(outbox):
+        async with client, saying_goodbye(client, will), write_back.client:
+            await runner.run(OBSERVE[bridge.protocol](parts))
 
 
 def _write_back(context: Context, name: str, outbox: Outbox) -> WriteBack:
     """The gate, and a connection for its commands.
 
     MQTT 5, so that a retained command is known as one; without a session, so that none waits at
-    the broker while the bridge is away.
+    the broker while the bridge is away. A broker without MQTT 5 leaves the gate closed: there a
+    command is only refused.
     """
     places, plant = context.plant.served_by(name), context.plant
+    mqtt_5 = context.folder.load_connection()["mqtt_5"]
     client = MqttClient(
         context.folder.address(bridge_user(name)),
         f"bridge-{name}-write",
         clean_session=True,
-        protocol=V5,
+        protocol=V5 if mqtt_5 else V311,
         retain_as_published=True,
     )
-    gate = Gate(places, Codec(plant), context.clock, outbox.recall(WRITES_KEY))
+    closed = None if mqtt_5 else NO_MQTT_5
+    gate = Gate(places, Codec(plant), context.clock, outbox.recall(WRITES_KEY), closed=closed)
     return WriteBack(gate, client)
 
 
@@ -255,7 +287,7 @@ async def run_plant(context: Context) -> None:
 
 
 ROLES: Final[dict[str, Role]] = {
-    "bridge": run_bridge,
+    "bridge": run_bridges,
     "worker": run_worker,
     "historian": run_historian,
     "plant": run_plant,

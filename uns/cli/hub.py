@@ -89,7 +89,7 @@ class Hub:
         self.plant = _with_own_ports(plant, token) if options.demo else plant
         self.live = Live(self.plant)
         self.supervisor = Supervisor(folder.logs)
-        self.weaker: str | None = None
+        self._mqtt_5 = True
         self.clock: PlantClock
         self._client: MqttClient | None = None
         self._news = asyncio.Event()
@@ -194,7 +194,7 @@ class Hub:
 
     async def _start_own_broker(self, say: Callable[[str], None]) -> None:
         command = broker_command(find_mosquitto(cache_folder()), self.folder.broker)
-        self.weaker = command.weaker
+        self._mqtt_5 = command.mqtt_5
         if command.weaker:
             say(command.weaker)
         await self.supervisor.start(ChildSpec("broker", command.argv, command.env))
@@ -208,6 +208,7 @@ class Hub:
             "host": address.host,
             "port": address.port,
             "ws_port": ws_port,
+            "mqtt_5": self._mqtt_5,
             "username": "operator",
             "password": password,
             "enterprise": self.plant.enterprise,
@@ -223,8 +224,8 @@ class Hub:
             yield self._child(f"worker-{n + 1}", "worker", *lines[n::workers])
         if self.options.demo:
             yield self._child("plant", "plant", str(self.options.seed))
-        for name in self.plant.bridges:
-            yield self._child(f"bridge-{name}", "bridge", name)
+        for name, bridges in self.plant.processes.items():
+            yield self._child(f"bridge-{name}", "bridge", *bridges)
 
     def _child(self, name: str, role: str, *arguments: str) -> ChildSpec:
         module = [sys.executable, "-m", "uns.cli.child"]

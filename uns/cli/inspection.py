@@ -19,7 +19,8 @@ from uns.cli.output import note, print_json, print_table, say
 from uns.cli.store import open_store
 from uns.cli.subscribe import retained
 from uns.historian.errors import HistorianError
-from uns.model.namespace import NamespaceError, did_you_mean, parse_namespace
+from uns.model.checks import did_you_mean
+from uns.model.namespace import NamespaceError, parse_namespace
 from uns.mqtt.acl import broker_users
 from uns.mqtt.broker import current_user, find_mosquitto
 from uns.mqtt.broker_config import BrokerSetup, queue_messages_for, render_acl, render_config

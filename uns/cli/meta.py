@@ -77,7 +77,8 @@ def _nodes(plant: Plant) -> dict[str, Document]:
     for path, place in plant.cells.items():
         line = {"bridge": place.line.bridge, "bottleneck": place.line.bottleneck}
         nodes.setdefault(place.line_path, {**_node(place.line_path, place.line.title), **line})
-        nodes[path] = {**_node(path, place.cell.title), "tags": _tags(place, resolved)}
+        cell = {"bridge": place.bridge, "tags": _tags(place, resolved)}
+        nodes[path] = {**_node(path, place.cell.title), **cell}
     return nodes
 
 

@@ -13,7 +13,9 @@ from uns.cli.folder import Folder, find_folder
 from uns.cli.output import print_json, say
 from uns.cli.subscribe import entered, visitor
 from uns.codec import encode_document
+from uns.model.checks import did_you_mean
 from uns.model.path import Topic, parse_topic
+from uns.model.plant import Plant
 from uns.mqtt.message import Address
 from uns.runtime.clock import load_clock
 
@@ -28,7 +30,7 @@ def write(topic: str, value: str, data: Path | None, *, as_json: bool) -> None:
     folder = find_folder(data)
     if not folder.running:
         raise CommandError(f"no hub runs on {folder.root}: start it with `uns demo` or `uns up`")
-    command, timeout_s = _command(folder, wanted), _timeout_s(folder, tag)
+    command, timeout_s = _command(folder, wanted), _timeout_s(folder.load_plant(), tag)
     reply = asyncio.run(_ask(folder.address("operator"), tag, command, timeout_s))
     if as_json:
         print_json(reply)
@@ -66,11 +68,16 @@ def _command(folder: Folder, value: float | str | bool) -> dict[str, Any]:  # no
     }
 
 
-def _timeout_s(folder: Folder, tag: Topic) -> float:
-    place = folder.load_plant().cells.get(tag.path)
-    spec = place.cell.tags.get(tag.name) if place else None
-    device_ms = spec.writable.write_timeout_ms if spec and spec.writable else 0
-    return REPLY_TIMEOUT_S + device_ms / 1000
+def _timeout_s(plant: Plant, tag: Topic) -> float:
+    """How long to wait for the answer; UsageError where there is nobody to give one."""
+    place = plant.cells.get(tag.path)
+    if place is None:
+        raise UsageError(f"no cell {tag.path}{did_you_mean(tag.path, plant.cells)}")
+    tags = place.cell.tags
+    if tag.name not in tags:
+        raise UsageError(f"no tag {tag.name!r} at {tag.path}{did_you_mean(tag.name, tags)}")
+    writable = tags[tag.name].writable
+    return REPLY_TIMEOUT_S + (writable.write_timeout_ms if writable else 0) / 1000
 
 
 async def _ask(

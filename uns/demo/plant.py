@@ -94,22 +94,25 @@ class Panel:
         for name, plc in self._plcs.items():
             values = dict[TagName, Scalar]()
             for machine in self._simulation.machines:
-                if machine.station.place.line.bridge == name:
-                    values |= self._changes(machine)
+                values |= self._changes(machine).get(name, {})
             await plc.start(values, now_ms)
             self._shown |= values
 
     async def show(self, now_ms: int) -> None:
         """Write what has changed, cell by cell."""
         for machine in self._simulation.machines:
-            if changes := self._changes(machine):
-                await self._plcs[machine.station.place.line.bridge].write(changes, now_ms)
+            for bridge, changes in self._changes(machine).items():
+                await self._plcs[bridge].write(changes, now_ms)
                 self._shown |= changes
 
-    def _changes(self, machine: Machine) -> dict[TagName, Scalar]:
-        place = machine.station.place
-        shown = ((TagName(place.path, t), v) for t, v in readout(place, machine.state).items())
-        return {name: v for name, v in shown if name not in self._shown or self._shown[name] != v}
+    def _changes(self, machine: Machine) -> dict[str, dict[TagName, Scalar]]:
+        """What is not shown yet, by the bridge that reads it."""
+        place, changes = machine.station.place, dict[str, dict[TagName, Scalar]]()
+        for tag, value in readout(place, machine.state).items():
+            name = TagName(place.path, tag)
+            if name not in self._shown or self._shown[name] != value:
+                changes.setdefault(place.bridge_of(tag), {})[name] = value
+        return changes
 
 
 def _plcs(

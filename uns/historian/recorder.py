@@ -10,15 +10,16 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from uns.codec import Message, Reject
 from uns.fold import Document
+from uns.historian.documents import Resume, Stated, Told, said_by
 from uns.historian.progress import Progress, Span
 from uns.historian.rows import Batch, EventRow, RejectRow, ResumeRow, StateRow, TagRow, WatermarkRow
-from uns.model.events import Event, Rejected, Tag
+from uns.model.events import Event, Rejected, Sampled, Tag
 from uns.model.observation import Scalar
 from uns.model.path import Topic, level_of, to_dotted
 
@@ -28,7 +29,6 @@ EXACT_INT_MAX: Final = 2**53
 PROCESSOR: Final = "processor"
 WATERMARK: Final = "watermark"
 
-Rev = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Readers = Callable[[str], Iterable[str]]
 """Which processors (topics of resume documents) must have taken the events of a source."""
 
@@ -61,29 +61,6 @@ class RejectNote(NamedTuple):
     original_base64: str
     original_sha256: str
     at_ms: int
-
-
-class Resume(BaseModel):
-    """What the record must understand of a resume document (see the runner for the whole)."""
-
-    owner_epoch: Rev
-    rev: Rev
-    marks: dict[str, tuple[int, int]]
-
-
-class Told(BaseModel):
-    """What the record must understand of a watermark document: its own, or a former one's."""
-
-    source: str
-    epoch: Rev
-    settled: Rev
-
-
-class Stated(BaseModel):
-    """What the record must understand of a public `_state` document."""
-
-    rev: Rev
-    at_ms: Rev | None = None
 
 
 @dataclass(slots=True)
@@ -193,6 +170,26 @@ class Recorder:
         self._open.tags[row] = None
 
     def _event(self, topic: str, event: Event) -> None:
+        if isinstance(event, Sampled) and not event.dropped:
+            self._samples(event)
+        else:
+            self._row(topic, event)
+        if progress := self._progress_of(event.source, event.epoch):
+            progress.add(event.seq)
+            self._open.moved.add((event.source, event.epoch))
+        if isinstance(event, Rejected):
+            original = (event.original_base64, event.original_sha256, event.at_ms)
+            self._note(event.reject_class, event.reason, topic, event.origin, original)
+
+    def _samples(self, event: Sampled) -> None:
+        """Samples stand with those of `_tag`, and nowhere else: equal ones are one."""
+        for one in event.samples:
+            number, text = _columns(one.value)
+            topic, now_ms = f"{event.path}/_tag/{one.tag}", self._open.received_ms
+            row = TagRow(topic, one.at_ms, number, text, one.quality, one.unit, now_ms)
+            self._open.tags[row] = None
+
+    def _row(self, topic: str, event: Event) -> None:
         self._open.events[event.id] = EventRow(
             event.id,
             event.type,
@@ -205,12 +202,6 @@ class Recorder:
             topic,
             event.model_dump_json(),
         )
-        if progress := self._progress_of(event.source, event.epoch):
-            progress.add(event.seq)
-            self._open.moved.add((event.source, event.epoch))
-        if isinstance(event, Rejected):
-            original = (event.original_base64, event.original_sha256, event.at_ms)
-            self._note(event.reject_class, event.reason, topic, event.origin, original)
 
     def _state(self, arrival: Arrival, document: Document) -> None:
         try:
@@ -258,8 +249,13 @@ class Recorder:
             self._open.moved.add(key)
 
     def _refuse(self, reject: Reject, arrival: Arrival) -> None:
+        """Quarantine. An event there is on record too: its source need not say it for ever."""
         row = self.reject(reject, repeated=arrival.repeated, at_ms=self._open.received_ms)
         self._open.rejects.append(row)
+        said = said_by(reject)
+        if said and (progress := self._progress_of(said.source, said.epoch)):
+            progress.add(said.seq)
+            self._open.moved.add((said.source, said.epoch))
 
     def _note(
         self,

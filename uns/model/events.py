@@ -24,6 +24,7 @@ from uns.model.path import key_of, matches
 IDENTIFIER_LENGTH_MAX: Final = 128
 VALUE_LENGTH_MAX: Final = 240
 INTEGER_MAX: Final = 2**64 - 1
+SAMPLES_MAX: Final = 200
 Identifier = Annotated[str, Field(min_length=1, max_length=IDENTIFIER_LENGTH_MAX)]
 Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -270,6 +271,29 @@ class WriteAttempted(Event):
     reason: str
 
 
+class Sample(Payload):
+    """One value of one tag, as its device told it at `at_ms`."""
+
+    tag: Identifier
+    value: Value
+    at_ms: Millis
+    quality: Quality
+    unit: UnitOfMeasure | None = None
+
+
+class Sampled(Event):
+    """Values of a cell's tags that say `record: every`, each of them, in the order of their coming.
+
+    dropped: how many were here until they had to give way, when the disk was full or they were too
+    old; then there are none.
+    """
+
+    type_name: ClassVar[str] = "sampled"
+    type: Literal["sampled"] = "sampled"
+    samples: Annotated[tuple[Sample, ...], Field(max_length=SAMPLES_MAX)] = ()
+    dropped: Count = 0
+
+
 class Rejected(Event):
     """Input a bridge refused, with its original bytes (base64, at most 64 kB) and their hash."""
 
@@ -304,6 +328,7 @@ BRIDGE_EVENTS: Final[tuple[type[Event], ...]] = (
     Released,
     Reply,
     WriteAttempted,
+    Sampled,
     Rejected,
 )
 PROCESSOR_EVENTS: Final[tuple[type[Event], ...]] = (

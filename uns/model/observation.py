@@ -6,7 +6,7 @@ for the next batch, everything in the last one is durable: only then may a clien
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Quality = Literal["good", "uncertain", "bad"]
@@ -15,7 +15,11 @@ Scalar = float | int | str | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One value of one tag; `cell` is the place, `at_ms` the source's clock."""
+    """One value of one tag; `cell` is the place, `at_ms` the source's clock.
+
+    `is_history`: a value of the past, read from the device's own history to fill a hole; it is
+    recorded where every value is, and never shown as the newest.
+    """
 
     cell: str
     tag: str
@@ -23,17 +27,18 @@ class Reading:
     at_ms: int
     quality: Quality = "good"
     reason: str | None = None
+    is_history: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """The connection to a source (an endpoint, a device) came up or went down.
 
-    `cells` are the places that depend on it: down turns their tags bad.
+    `feeds` are the tags read from it, as (cell, tag): down turns these bad, and no others.
     """
 
     endpoint: str
-    cells: tuple[str, ...]
+    feeds: tuple[tuple[str, str], ...]
     up: bool
     at_ms: int
     reason: str | None = None
@@ -91,3 +96,25 @@ class Written:
 
 
 Observation = Reading | Link | Fact | BadInput | Written
+
+
+def sayable(observation: Observation) -> Observation:
+    """An observation whose texts can be written and sent: NUL or half a surrogate becomes a `?`.
+
+    Libraries make such halves of bytes that are not UTF-8 (PEP 383).
+    """
+    texts = ((slot, getattr(observation, slot)) for slot in type(observation).__slots__)
+    changed: dict[str, Any] = {
+        slot: text.replace("\0", "?").encode(errors="replace").decode()
+        for slot, text in texts
+        if isinstance(text, str) and not _is_sayable(text)
+    }
+    return replace(observation, **changed) if changed else observation
+
+
+def _is_sayable(text: str) -> bool:
+    return "\0" not in text and (text.isascii() or not any(map(_is_half, text)))
+
+
+def _is_half(character: str) -> bool:
+    return "\ud800" <= character <= "\udfff"

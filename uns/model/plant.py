@@ -25,6 +25,7 @@ from uns.model.path import SEGMENT, parent
 Segment = Annotated[str, Field(pattern=f"^{SEGMENT.pattern}$")]
 Characteristic = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
 Positive = Annotated[int, Field(gt=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Role = Literal[
     "value",
     "state",
@@ -73,8 +74,8 @@ class Writable(Part):
     write_timeout_ms: without the device's answer for this long the write counts as failed.
     """
 
-    minimum: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    maximum: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    minimum: Finite | None = None
+    maximum: Finite | None = None
     one_of: Choices | None = None
     interval_ms_min: Annotated[int, Field(ge=0, le=86_400_000)] = 1_000
     interlock: Annotated[tuple[Interlock, ...], Field(max_length=16)] = ()
@@ -98,28 +99,57 @@ class TagSpec(Part):
     role: what the value means to the MES; `value` is shown and stored, nothing is derived.
     source: the address, in the words of the line's bridge protocol.
     rollover: number of values of a cumulative counter (65536 for an unsigned 16-bit one).
+    range: the lowest and the highest value that are usual, in the tag's unit.
     dead_band: smallest change worth a message, in the tag's unit.
+    dead_band_percent: the same in per cent of the range (OPC UA part 8, 7.2).
+    interval_ms_min: the least time between two messages; of what comes in between, the newest.
+    interval_ms_max: a value that does not change is said again after this; null for never.
+    heartbeat_ms_max: the value changes at least this often, or its source is stuck: then what it
+        feeds of the cell is bad.
+    record: `every` keeps every value that came, through the outbox; `changes` what is published.
     characteristic: for role `characteristic`, its name in specifications.
     item: for role `lot_in`, which component the lot is of; without it, the work in process of
         the item being made (one piece in, one piece out).
     writable: within which bounds the tag may be written; without it, it never is.
+    bridge: what reads this tag, where it is not what reads the cell (a meter beside the PLC).
     """
 
     role: Role = "value"
+    bridge: Segment | None = None
     source: dict[str, Any]
     unit: Unit | None = None
+    range: tuple[Finite, Finite] | None = None
     dead_band: Annotated[float, Field(ge=0)] = 0.0
+    dead_band_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    interval_ms_min: Annotated[int, Field(ge=0, le=86_400_000)] = 0
+    interval_ms_max: Annotated[int, Field(ge=1_000, le=86_400_000)] | None = 60_000
+    heartbeat_ms_max: Annotated[int, Field(ge=100, le=86_400_000)] | None = None
+    record: Literal["changes", "every"] = "changes"
     rollover: Positive | None = None
     characteristic: Characteristic | None = None
     item: Segment | None = None
     title: str | None = None
     writable: Writable | None = None
 
+    @model_validator(mode="after")
+    def _keys_fit_together(self) -> "TagSpec":
+        if self.range and self.range[0] >= self.range[1]:
+            raise ValueError(f"range: {self.range[0]:g} is not below {self.range[1]:g}")
+        if self.dead_band_percent and not self.range:
+            raise ValueError("'dead_band_percent' is of a 'range': say the range")
+        if self.interval_ms_max is not None and self.interval_ms_min > self.interval_ms_max:
+            raise ValueError("interval_ms_min is above interval_ms_max")
+        return self
+
 
 class Cell(Part):
-    """A work unit: its tags, its ideal cycle per item and how its state codes read."""
+    """A work unit: its tags, its ideal cycle per item and how its state codes read.
+
+    bridge: what reads the cell, where it is not what reads the line.
+    """
 
     title: str = ""
+    bridge: Segment | None = None
     coding: Literal["packtags", "opc30060"] = "packtags"
     ideal_cycle_ms: dict[Segment, Positive]
     micro_stop_ms: Positive = 5_000
@@ -132,7 +162,7 @@ class Cell(Part):
 
 
 class Line(Part):
-    """A work center: cells in flow order, all read through one bridge."""
+    """A work center: cells in flow order, read through `bridge` where they name no other."""
 
     title: str = ""
     bridge: Segment
@@ -203,11 +233,15 @@ class Reason(Part):
 
 
 class Bridge(BaseModel):
-    """A connection to the outside; everything but `protocol` belongs to the protocol's model."""
+    """A connection to the outside; what is not named here belongs to the protocol's model.
+
+    process: bridges of one process name share a process; without it, each has its own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     protocol: Segment
+    process: Segment | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -238,6 +272,23 @@ class Place(Part):
     cell: Cell
     line: Line
     site: Site
+
+    @property
+    def bridge(self) -> str:
+        """What reads the cell."""
+        return self.cell.bridge or self.line.bridge
+
+    def bridge_of(self, tag: str) -> str:
+        """What reads a tag, and answers who would write it; for an unknown one, the cell's."""
+        known = self.cell.tags.get(tag)
+        return (known.bridge if known else None) or self.bridge
+
+    def read_by(self, bridge: str) -> "Place":
+        """The same place with the tags that a bridge reads."""
+        tags = {n: tag for n, tag in self.cell.tags.items() if self.bridge_of(n) == bridge}
+        if tags == self.cell.tags:
+            return self
+        return self.model_copy(update={"cell": self.cell.model_copy(update={"tags": tags})})
 
 
 class Plant(Part):
@@ -293,9 +344,25 @@ class Plant(Part):
         routing = self.items[item].routing if line else None
         return tuple(f"{line}/{cell}" for cell in routing.operations) if routing else ()
 
+    @property
+    def processes(self) -> dict[str, list[str]]:
+        """The bridges that share a process, by its name."""
+        processes: dict[str, list[str]] = {}
+        for name, bridge in self.bridges.items():
+            processes.setdefault(bridge.process or name, []).append(name)
+        return processes
+
     def served_by(self, bridge: str) -> dict[str, Place]:
-        """The cells that a bridge reads, by path."""
-        return {path: place for path, place in self.cells.items() if place.line.bridge == bridge}
+        """The cells that a bridge reads, by path, each with the tags that it reads there."""
+        read = {path: place.read_by(bridge) for path, place in self.cells.items()}
+        return {p: place for p, place in read.items() if place.cell.tags or place.bridge == bridge}
+
+    def readers(self, line: str) -> frozenset[str]:
+        """Every bridge that reads something of a line."""
+        places = self.lines[line]
+        return frozenset(p.bridge_of(tag) for p in places for tag in p.cell.tags) | {
+            p.bridge for p in places
+        }
 
     def calendar_of(self, path: str) -> Calendar:
         """The shift calendar of the site a place lies in."""

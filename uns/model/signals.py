@@ -78,7 +78,15 @@ def derive(
     facts += batch.late_fault(memory, facts, usable)
     if usable:
         batch.memory.seen_ms = max(memory.seen_ms, *(r.at_ms for r in usable))
-    return batch.memory, facts
+    after, gone = lost(cell, batch.memory, *_bad(cell, readings))
+    return after, [*facts, *gone]
+
+
+def _bad(cell: Cell, readings: Iterable[Reading]) -> tuple[list[str], int]:
+    """The tags that are bad in the end, and since when."""
+    last = {r.tag: r for r in readings if r.tag in cell.tags}
+    bad = [r for r in last.values() if r.quality == "bad"]
+    return [r.tag for r in bad], max((r.at_ms for r in bad), default=0)
 
 
 def _is_usable(reading: Reading, tag: TagSpec) -> bool:
@@ -90,10 +98,22 @@ def _is_usable(reading: Reading, tag: TagSpec) -> bool:
     return not isinstance(value, float) or isfinite(value)
 
 
-def lost(memory: Memory, at_ms: int) -> tuple[Memory, list[CellFact]]:
-    """The source is gone since `at_ms`: the cell's state is unknown, never the old one."""
-    memory = memory.model_copy(update={"values": dict.fromkeys(memory.values)})
-    if memory.state in (None, UNKNOWN):
+def lost(
+    cell: Cell, memory: Memory, tags: Iterable[str], at_ms: int
+) -> tuple[Memory, list[CellFact]]:
+    """Tags of a cell have no source since `at_ms`: what they told is unknown, never the old value.
+
+    The state is unknown when its own tag is among them; while that is read, the cell is observed.
+    Counters go on from their last value when their source is back.
+    """
+    gone = [cell.tags[tag] for tag in tags]
+    if not gone:
+        return memory, []
+    roles, measured = {tag.role for tag in gone}, {tag.characteristic for tag in gone}
+    values = {name: None if name in measured else value for name, value in memory.values.items()}
+    fault = None if "fault" in roles else memory.fault
+    memory = memory.model_copy(update={"values": values, "fault": fault})
+    if "state" not in roles or memory.state in (None, UNKNOWN):
         return memory, []
     body = {"state": UNKNOWN, "fault": None}
     fact = CellFact(StateChanged.type_name, max(at_ms, memory.seen_ms), body)

@@ -38,8 +38,8 @@ PROBE_TIMEOUT_S: Final = 5.0
 CONFIG: Final = "mosquitto.conf"
 EMBEDDED_CONFIG: Final = "embedded.json"
 EMBEDDED_IS_WEAKER: Final = (
-    "embedded broker (amqtt): MQTT 3.1.1 only, forgets everything when it stops, and drops "
-    "messages under load; install mosquitto for real work"
+    "embedded broker (amqtt): MQTT 3.1.1 only, so nothing is written to devices; it forgets all "
+    "when it stops, and drops messages under load; install mosquitto for real work"
 )
 
 
@@ -52,11 +52,15 @@ class Found(NamedTuple):
 
 
 class Command(NamedTuple):
-    """How to start the broker. `weaker`: one line for the user, if guarantees are missing."""
+    """How to start the broker. `weaker`: one line for the user, if guarantees are missing.
+
+    mqtt_5: whether it speaks MQTT 5.
+    """
 
     argv: list[str]
     env: dict[str, str]
     weaker: str | None = None
+    mqtt_5: bool = True
 
 
 def find_mosquitto(cache: Path) -> Found | None:
@@ -104,7 +108,7 @@ def broker_command(found: Found | None, folder: Path) -> Command:
     if importlib.util.find_spec("amqtt") is None:
         raise BrokerMissing("no mosquitto 2.x: install it, or `pip install 'uns-mes[embedded]'`")
     argv = [sys.executable, "-m", "uns.mqtt.embedded", "--config", str(folder / EMBEDDED_CONFIG)]
-    return Command(argv, {}, EMBEDDED_IS_WEAKER)
+    return Command(argv, {}, EMBEDDED_IS_WEAKER, mqtt_5=False)
 
 
 def prepare_broker(setup: BrokerSetup, users: Sequence[BrokerUser]) -> None:

@@ -63,10 +63,11 @@ class MqttClient:
         subscriptions stand and before `connected` is set. What it raises ends the client; a lost
         connection cancels it.
     inbox_limit: messages held before reading pauses.
+    once: at most one CONNECT is sent; what becomes of it is the end of the client (ConnectionOver).
 
     `connected` is set while the connection stands and was greeted. When the client has ended
-    (TakenOver, an error of `on_connect`, Closed) every call raises why, and `connected` is set so
-    that whoever waits for it comes to hear of it: `ready` does both.
+    (TakenOver, ConnectionOver, an error of `on_connect`, Closed) every call raises why, and
+    `connected` is set so that whoever waits for it comes to hear of it: `ready` does both.
     """
 
     def __init__(  # noqa: PLR0913 - the options of a connection, each with its default
@@ -82,6 +83,7 @@ class MqttClient:
         keepalive_s: int = 10,
         on_connect: OnConnect | None = None,
         inbox_limit: int = INBOX_LIMIT,
+        once: bool = False,
     ) -> None:
         self.on_connect = on_connect
         self.connected = asyncio.Event()
@@ -91,7 +93,7 @@ class MqttClient:
         _configure(self._paho, address, will, keepalive_s, clean=clean_session)
         self._wire = Wire(self._paho, self._after_read)
         owner = Owner(self._opened, self._disconnected, self._greet)
-        self._link = Link(self._wire, address, client_id, owner)
+        self._link = Link(self._wire, address, client_id, owner, once=once)
         self._inflight = InFlight(window)
         if protocol == V5:
             self._inflight.resize(0)  # until the broker said how many it takes
@@ -128,6 +130,11 @@ class MqttClient:
     def refusal(self) -> str | None:
         """Why the broker last refused the connection; None when it did not."""
         return self._link.refusal
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether a CONNECT, and with it the will, has left."""
+        return self._link.has_asked
 
     @property
     def dropped(self) -> int:

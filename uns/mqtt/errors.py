@@ -3,6 +3,7 @@
 
     MqttError
     ├── Closed             ours: the client was disconnected by its owner
+    ├── ConnectionOver     ours: the one connection of a client that does not try again is over
     ├── PayloadTooLarge    ours: more bytes than the broker takes
     ├── PublishRefused     the broker's: PUBACK with a failure reason (MQTT 5 only)
     ├── SubscribeRefused   the broker's: SUBACK with a failure code
@@ -11,7 +12,8 @@
     ├── BrokerMissing      this machine's: no broker program was found
     └── TakenOver          fatal: another process uses our client id; exit, do not reconnect
 
-A lost connection is no error: the client reconnects, and what was in flight is sent again.
+A lost connection is no error, but for a client that connects once: any other reconnects, and what
+was in flight is sent again.
 """
 
 
@@ -21,6 +23,10 @@ class MqttError(Exception):
 
 class Closed(MqttError):
     """The client was disconnected by its owner before the broker answered."""
+
+
+class ConnectionOver(MqttError):
+    """A client that connects once was not let in, or has lost its connection."""
 
 
 class PayloadTooLarge(MqttError):

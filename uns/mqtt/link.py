@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from paho.mqtt.client import ConnectFlags
 from paho.mqtt.reasoncodes import ReasonCode
 
-from uns.mqtt.errors import TakenOver
+from uns.mqtt.errors import ConnectionOver, TakenOver
 from uns.mqtt.message import Address, Session
 from uns.mqtt.reconnect import Losses, delay_s
 from uns.mqtt.wire import Wire, dial
@@ -39,11 +39,19 @@ class Owner(NamedTuple):
 
 
 class Link:
-    """Keeps one wire connected. `refusal` is why the broker last said no, None when it said yes."""
+    """Keeps one wire connected, or connects it `once`.
 
-    def __init__(self, wire: Wire, address: Address, client_id: str, owner: Owner) -> None:
+    `refusal` is why the broker last said no, None when it said yes; `has_asked` whether a CONNECT
+    has left.
+    """
+
+    def __init__(
+        self, wire: Wire, address: Address, client_id: str, owner: Owner, *, once: bool = False
+    ) -> None:
         self.online = asyncio.Event()
         self.refusal: str | None = None
+        self.has_asked = False
+        self._once = once
         self._wire = wire
         self._address = address
         self._name = f"{client_id} at {address.host}:{address.port}"
@@ -56,12 +64,14 @@ class Link:
         wire.paho.on_disconnect = self._on_disconnect
 
     async def run(self) -> NoReturn:
-        """Connect and stay connected; raises TakenOver, or what `greet` raised."""
+        """Connect and stay connected; raises TakenOver, ConnectionOver, or what `greet` raised."""
         attempt = 0
         while True:
             try:
                 session = await self._open()
             except OSError as error:  # a TimeoutError is one
+                if self._once:
+                    raise ConnectionOver(f"no connection ({str(error) or 'timeout'})") from error
                 self._losses.broker_absent()
                 self._log_absence(attempt, error)
                 attempt += 1
@@ -75,6 +85,7 @@ class Link:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             sock = await dial(self._address)
+            self.has_asked = True
             self._opening, self._loss = loop.create_future(), loop.create_future()
             self._wire.attach(sock)
             try:
@@ -95,13 +106,15 @@ class Link:
             await asyncio.gather(greeting, return_exceptions=True)
 
     async def _judge(self, reason_code: int) -> None:
-        """Accept a loss, or raise TakenOver."""
+        """Accept a loss, or raise TakenOver or ConnectionOver."""
         again = self._losses.lost(asyncio.get_running_loop().time())
         if reason_code == SESSION_TAKEN_OVER or (again and await self._broker_listens()):
             raise TakenOver(
                 f"{self._name}: another process uses this client id "
                 "(or the broker closes on what we send: see its log)"
             )
+        if self._once:
+            raise ConnectionOver("connection lost")
         log.warning("%s: connection lost, connecting again", self._name)
 
     async def _broker_listens(self) -> bool:

@@ -12,12 +12,12 @@ DELAY_MAX_S: Final = 2.0
 TAKEOVER_WINDOW_S: Final = 10.0
 
 
-def delay_s(attempt: int, jitter: float) -> float:
+def delay_s(attempt: int, jitter: float, delay_s_max: float = DELAY_MAX_S) -> float:
     """The pause before an attempt (0 is the first): doubling, bounded, spread over its half.
 
     jitter: 0 to 1, from the caller's randomness, so that many clients do not come at once.
     """
-    ceiling = min(DELAY_MAX_S, DELAY_MIN_S * 2.0 ** min(attempt, 16))
+    ceiling = min(delay_s_max, DELAY_MIN_S * 2.0 ** min(attempt, 16))
     return ceiling * (1.0 + jitter) / 2.0
 
 

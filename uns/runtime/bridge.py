@@ -1,7 +1,7 @@
 """Runs one bridge: observations in, tags and events out, nothing forgotten in between.
 
-Facts and what the bridge knew go to the outbox in one transaction before the client is asked for
-more. Tags are latest-wins: while the broker is away only the newest value of each is kept.
+Facts, samples and what the bridge knew go to the outbox in one transaction before the client is
+asked for more. What the tags show is tags.py, the health of the sources endpoints.py.
 """
 
 import asyncio
@@ -9,46 +9,47 @@ import base64
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
-from uns.codec import encode_document, encode_tag
+from uns.codec import encode_document
 from uns.fold import Draft
 from uns.model.events import Rejected
-from uns.model.observation import BadInput, Fact, Link, Observation, Reading, Written
+from uns.model.observation import BadInput, Fact, Link, Observation, Reading, Written, sayable
 from uns.model.path import parent, to_dotted
 from uns.model.plant import Place, Plant
+from uns.model.publishing import Key
 from uns.model.signals import CellFact, Memory, derive, lost
 from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Message, Session
+from uns.runtime.clock import wall_ms
+from uns.runtime.endpoints import Endpoints
 from uns.runtime.errors import OutboxFull
 from uns.runtime.gate import Decision, Gate
 from uns.runtime.outbox import Outbox
+from uns.runtime.samples import Samples
 from uns.runtime.sender import Sender
+from uns.runtime.tags import TagBoard
 
 HEALTH_EVERY_S: Final = 1.0
 REMEMBER_EVERY_S: Final = 5.0  # how far an unobserved time may seem longer than it was
 ORIGINAL_BYTES_MAX: Final = 64_000
 FULL_RETRY_S: Final = 1.0
+FULL: Final = "the outbox is full: the source waits"
 WRITES_LOOK_S: Final = 0.1
+PULSES_LOOK_S: Final = 0.2
+AGE_LOOK_S: Final = 60.0
+OUTBOX_ALARM: Final = 0.8
 WRITES_KEY: Final = "writes"
-LINK_REASON_LENGTH_MAX: Final = 60
 
 log = logging.getLogger(__name__)
 
 OnMessage = Callable[[Message], None]
-
-
-@dataclass
-class Endpoint:
-    """The health of one source connection."""
-
-    up: bool = False
-    reason: str | None = None
-    reconnects: int = -1
-    since_ms: int = 0
 
 
 @dataclass
@@ -76,35 +77,16 @@ class BridgeWiring:
     write_back: WriteBack | None = None
 
 
-@dataclass
-class Tags:
-    """The newest payload of every tag topic, and which of them the broker has not seen."""
-
-    latest: dict[str, bytes] = field(default_factory=dict)
-    readings: dict[tuple[str, str], Reading] = field(default_factory=dict)
-    dirty: dict[str, None] = field(default_factory=dict)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def put(self, topic: str, payload: bytes) -> None:
-        """Remember a payload and want it published."""
-        self.latest[topic] = payload
-        self.dirty[topic] = None
-        self.wake.set()
-
-    def all_again(self) -> None:
-        """Want every tag published: the broker may have forgotten."""
-        self.dirty.update(dict.fromkeys(self.latest))
-        self.wake.set()
-
-
 class BridgeRunner:
     """One bridge process: `run` until cancelled."""
 
     def __init__(self, wiring: BridgeWiring) -> None:
         self._w = wiring
-        self._tags = Tags()
+        self._tags = TagBoard(wiring.places, wiring.client)
+        self._samples = Samples(wiring.places, wiring.outbox)
         self._sender = Sender(wiring.outbox, wiring.client)
-        self._endpoints: dict[str, Endpoint] = {}
+        self._endpoints = Endpoints()
+        self._turn = asyncio.Lock()
         self._remembered_s = 0.0
         self._memory = {
             path: Memory.model_validate_json(wiring.outbox.recall(f"cell:{path}") or "{}")
@@ -118,8 +100,10 @@ class BridgeRunner:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._sender.run())
-            tasks.create_task(self._flush_tags())
+            tasks.create_task(self._tags.run())
             tasks.create_task(self._say_health())
+            tasks.create_task(self._watch_pulses())
+            tasks.create_task(self._watch_age())
             if write_back := self._w.write_back:
                 tasks.create_task(self._heed_commands(write_back))
                 tasks.create_task(self._watch_writes(write_back.gate))
@@ -127,18 +111,31 @@ class BridgeRunner:
                 await self.take(batch)
 
     async def take(self, batch: Iterable[Observation]) -> None:
-        """Make one batch durable, then visible."""
-        observations = list(batch)
+        """Make one batch durable, and visible."""
+        async with self._turn:
+            await self._take([sayable(each) for each in batch])
+
+    @property
+    def recorded(self) -> Mapping[Key, int]:
+        """Up to when each tag with `record: every` is on record, by the source's time in ms."""
+        return self._samples.known
+
+    async def _take(self, observations: list[Observation]) -> None:
         facts = self._new_facts(observations)
-        before = {cell: self._known(cell) for cell in self._memory}
-        drafts = [*self._links(observations), *self._readings(observations)]
+        before = {cell: self._known(cell) for cell in _cells(observations) & self._memory.keys()}
+        drafts = self._told(observations)
         drafts += [self._rejected(o) for o in observations if isinstance(o, BadInput)]
         drafts += [Draft(f.path, f.type, f.at_ms, f.body, f.key) for f in facts]
         changed = [cell for cell, known in before.items() if known != self._known(cell)]
         if time.monotonic() - self._remembered_s > REMEMBER_EVERY_S:
             self._remembered_s, changed = time.monotonic(), list(self._memory)
-        keys = {f"fact:{f.business_key}": encode_document(f.body) for f in facts if f.business_key}
-        await self._store(drafts, changed, {key: body.decode() for key, body in keys.items()})
+        samples = self._samples.drafts(o for o in observations if isinstance(o, Reading))
+        keys = {
+            f"fact:{fact.business_key}": encode_document(fact.body).decode()
+            for fact in facts
+            if fact.business_key
+        }
+        await self._store([*drafts, *samples], changed, {**keys, **self._samples.memory(samples)})
         await self._written(observations)
 
     def known_fact(self, prefix: str) -> dict[str, str]:
@@ -170,14 +167,38 @@ class BridgeRunner:
         if not drafts and not memory:
             return
         pairs = [(self._source(draft.path), draft) for draft in drafts]
+        try:
+            await self._append(pairs, memory)
+        except OutboxFull as full:
+            log.error("%s; the source waits", full)  # noqa: TRY400 - no traceback: designed
+            await self._append_when_there_is_room(pairs, memory)
+        self._sender.wake()
+
+    async def _append(self, pairs: Sequence[tuple[str, Draft]], memory: Mapping[str, str]) -> None:
+        """Store, if need be in the room of the oldest samples. Raises OutboxFull."""
         while True:
             try:
                 self._w.outbox.append(pairs, memory)
-                break
             except OutboxFull as full:
-                log.error("%s; the source waits", full)  # noqa: TRY400 - no traceback: designed
-                await asyncio.sleep(FULL_RETRY_S)
-        self._sender.wake()
+                if not self._samples.give_way():
+                    raise
+                log.warning("%s; the oldest samples give way", full)
+                await asyncio.sleep(0)
+            else:
+                return
+
+    async def _append_when_there_is_room(
+        self, pairs: Sequence[tuple[str, Draft]], memory: Mapping[str, str]
+    ) -> None:
+        """Wait for the record to take what waits. Nobody listens to the source: nothing is good."""
+        shaded, is_stored = self._tags.shade(FULL), False
+        while not is_stored:
+            await asyncio.sleep(FULL_RETRY_S)
+            with suppress(OutboxFull):
+                await self._append(pairs, memory)
+                is_stored = True
+        for reading in shaded:
+            self._tags.show(reading)
 
     def _source(self, path: str) -> str:
         return f"{self._w.name}:{to_dotted(parent(path, 'line'))}"
@@ -185,65 +206,76 @@ class BridgeRunner:
     def _since_last_run(self) -> list[Draft]:
         drafts = list[Draft]()
         for path, memory in self._memory.items():
-            self._memory[path], facts = lost(memory, memory.seen_ms)
+            cell = self._w.places[path].cell
+            self._memory[path], facts = lost(cell, memory, cell.tags, memory.seen_ms)
             drafts += _drafts(path, facts)
         return drafts
 
-    def _readings(self, observations: list[Observation]) -> list[Draft]:
-        by_cell: dict[str, list[Reading]] = {}
-        for observation in observations:
-            if isinstance(observation, Reading) and observation.cell in self._w.places:
-                by_cell.setdefault(observation.cell, []).append(observation)
+    def _told(self, observations: list[Observation]) -> list[Draft]:
+        """Links and readings in their order: what a link fed before it went down stays bad."""
         drafts = list[Draft]()
-        for path, readings in by_cell.items():
-            place = self._w.places[path]
+        for are_links, run in groupby(observations, key=lambda each: isinstance(each, Link)):
+            tell = self._links if are_links else self._readings
+            drafts += tell(run)
+        return drafts
+
+    def _readings(self, observations: Iterable[Observation]) -> list[Draft]:
+        readings = [o for o in observations if isinstance(o, Reading) and not o.is_history]
+        known = self._tags.known(readings)
+        self._endpoints.heard(known, time.monotonic())
+        return self._believed(self._tags.alive(known))
+
+    def _believed(self, readings: Iterable[Reading]) -> list[Draft]:
+        by_cell: dict[str, list[Reading]] = {}
+        for reading in readings:
+            by_cell.setdefault(reading.cell, []).append(reading)
+        drafts = list[Draft]()
+        for path, taken in by_cell.items():
             self._memory[path], facts = derive(
-                place, self._w.plant.items, self._memory[path], readings
+                self._w.places[path], self._w.plant.items, self._memory[path], taken
             )
             drafts += _drafts(path, facts)
-            for reading in readings:
-                self._publish_tag(place, reading)
+            for reading in taken:
+                self._tags.show(reading)
         return drafts
 
-    def _publish_tag(self, place: Place, reading: Reading) -> None:
-        spec = place.cell.tags.get(reading.tag)
-        if spec is None:
-            return
-        last = self._tags.readings.get((reading.cell, reading.tag))
-        if last and last.quality == reading.quality and _within(last, reading, spec.dead_band):
-            return
-        self._tags.readings[reading.cell, reading.tag] = reading
-        payload = encode_tag(
-            reading.value, reading.at_ms, reading.quality, spec.unit, reading.reason
-        )
-        self._tags.put(f"{reading.cell}/_tag/{reading.tag}", payload)
-
-    def _links(self, observations: list[Observation]) -> list[Draft]:
+    def _links(self, observations: Iterable[Observation]) -> list[Draft]:
         drafts = list[Draft]()
         for link in observations:
             if not isinstance(link, Link):
                 continue
-            endpoint = self._endpoints.setdefault(link.endpoint, Endpoint())
-            endpoint.reconnects += int(link.up and not endpoint.up)
-            endpoint.up, endpoint.reason, endpoint.since_ms = link.up, link.reason, link.at_ms
+            self._endpoints.link(link)
             log.info("%s is %s %s", link.endpoint, "up" if link.up else "down", link.reason or "")
-            if not link.up:
-                drafts += self._gone(link)
+            if link.up:
+                self._tags.up(link.endpoint, link.feeds)
+            else:
+                alive = self._tags.lose(link.feeds, link.reason or "source lost", link.at_ms)
+                drafts += [*self._lost(link.feeds, link.at_ms), *self._believed(alive)]
         return drafts
 
-    def _gone(self, link: Link) -> list[Draft]:
+    def _lost(self, tags: Iterable[Key], at_ms: int) -> list[Draft]:
         drafts = list[Draft]()
-        reason = (link.reason or "source lost")[:LINK_REASON_LENGTH_MAX]
-        for path in link.cells:
-            self._memory[path], facts = lost(self._memory[path], link.at_ms)
+        for path, keys in groupby(tags, key=itemgetter(0)):
+            cell, names = self._w.places[path].cell, [tag for _, tag in keys]
+            self._memory[path], facts = lost(cell, self._memory[path], names, at_ms)
             drafts += _drafts(path, facts)
-            place = self._w.places[path]
-            for tag in place.cell.tags:
-                last = self._tags.readings.get((path, tag))
-                value = last.value if last else None
-                at_ms = last.at_ms if last else link.at_ms
-                self._publish_tag(place, Reading(path, tag, value, at_ms, "bad", reason))
         return drafts
+
+    async def _watch_pulses(self) -> None:
+        """A source that is there and does not move is as good as lost."""
+        while True:
+            await asyncio.sleep(PULSES_LOOK_S)
+            async with self._turn:
+                stopped = self._tags.stopped()
+                drafts = self._lost(stopped, self._w.clock())
+                await self._store(drafts, dict.fromkeys(path for path, _ in stopped))
+
+    async def _watch_age(self) -> None:
+        while True:
+            while self._samples.age(wall_ms()):
+                log.warning("samples that nobody took for a week give way")
+                await asyncio.sleep(0)
+            await asyncio.sleep(AGE_LOOK_S)
 
     def _rejected(self, bad: BadInput) -> Draft:
         body = {
@@ -275,12 +307,18 @@ class BridgeRunner:
         """Judge commands as they come; one whose judgement cannot be recorded is not followed."""
         await write_back.client.subscribe(write_back.gate.filters)
         async for batch in write_back.client.batches():
-            for message in batch:
+            for message in filter(self._is_ours, batch):
                 try:
                     self._decide(write_back.gate.take(message, self._tags.readings))
                 except OutboxFull as full:
                     log.error("%s is not followed: %s", message.topic, full)  # noqa: TRY400 - no traceback: designed
             write_back.client.ack(batch)
+
+    def _is_ours(self, message: Message) -> bool:
+        """Whether a command is for us to answer. At a place that is none nobody can be answered."""
+        path, _, tag = message.topic.partition("/_cmd/write/")
+        place = self._w.plant.cells.get(path)
+        return place is not None and place.bridge_of(tag) == self._w.name
 
     async def _written(self, observations: Iterable[Observation]) -> None:
         for written in observations:
@@ -315,15 +353,6 @@ class BridgeRunner:
         self._sender.wake()
         return True
 
-    async def _flush_tags(self) -> None:
-        while True:
-            await self._tags.wake.wait()
-            await self._w.client.connected.wait()
-            self._tags.wake.clear()
-            dirty, self._tags.dirty = self._tags.dirty, {}
-            for topic in dirty:
-                await self._w.client.send(topic, self._tags.latest[topic], retain=True)
-
     async def _say_health(self) -> None:
         while True:
             topic = f"{self._w.plant.enterprise}/_hub/bridge/{self._w.name}"
@@ -331,27 +360,36 @@ class BridgeRunner:
             await asyncio.sleep(HEALTH_EVERY_S)
 
     def _health(self) -> dict[str, Any]:
-        up = all(endpoint.up for endpoint in self._endpoints.values()) and bool(self._endpoints)
-        good = sum(reading.quality == "good" for reading in self._tags.readings.values())
+        readings, up = self._tags.readings.values(), self._endpoints.all_up
+        good = sum(reading.quality == "good" for reading in readings)
+        used = self._w.outbox.used
+        full = f", outbox {used:.0%} full" if used >= OUTBOX_ALARM else ""
+        connected = "connected" if up else "NOT connected"
         return {
-            "summary": f"{self._w.name} {'connected' if up else 'NOT connected'}, {good} good tags",
+            "summary": f"{self._w.name} {connected}, {good} good tags{full}",
             "bridge": self._w.name,
             "protocol": self._w.protocol,
             "connected": up,
-            "tags": len(self._tags.readings),
+            "tags": len(readings),
             "tags_good": good,
             "outbox": len(self._w.outbox),
-            "reconnects": sum(max(e.reconnects, 0) for e in self._endpoints.values()),
-            "endpoints": {name: vars(e) for name, e in self._endpoints.items()},
+            "outbox_used": round(used, 3),
+            "outbox_alarm": used >= OUTBOX_ALARM,
+            "reconnects": self._endpoints.reconnects,
+            "endpoints": self._endpoints.document(time.monotonic()),
             "at_ms": self._w.clock(),
         }
 
 
-def _within(last: Reading, reading: Reading, dead_band: float) -> bool:
-    a, b = last.value, reading.value
-    if isinstance(a, int | float) and isinstance(b, int | float) and not isinstance(b, bool):
-        return abs(a - b) <= dead_band if dead_band else a == b
-    return type(a) is type(b) and a == b
+def _cells(observations: Iterable[Observation]) -> set[str]:
+    """The cells that observations are about."""
+    cells = set[str]()
+    for one in observations:
+        if isinstance(one, Reading):
+            cells.add(one.cell)
+        elif isinstance(one, Link):
+            cells.update(cell for cell, _ in one.feeds)
+    return cells
 
 
 def _drafts(path: str, facts: Iterable[CellFact]) -> list[Draft]:

@@ -78,15 +78,18 @@ class Gate:
     """The gate of one bridge; `set_points` is the client's end of the queue.
 
     saved: the ledger's JSON of the last run. clock: plant time in ms. now_s: monotonic seconds.
+    closed: why nothing may be written at all, as whoever asks is told.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a gate stands on
         self,
         places: Mapping[str, Place],
         codec: Codec,
         clock: Callable[[], int],
         saved: str | None = None,
         now_s: Callable[[], float] = time.monotonic,
+        *,
+        closed: str | None = None,
     ) -> None:
         self.set_points: asyncio.Queue[SetPoint] = asyncio.Queue(SET_POINTS_MAX)
         self.busy = asyncio.Event()
@@ -94,6 +97,7 @@ class Gate:
         self._codec = codec
         self._clock = clock
         self._now_s = now_s
+        self._closed = closed
         self._ledger = Ledger.model_validate_json(saved or "{}")
         self._due_s: dict[str, float] = {}
 
@@ -173,6 +177,8 @@ class Gate:
         return self._answered(request, "refused", reason)
 
     def _judge(self, request: Request, command: WriteTag, readings: Readings) -> SetPoint | str:
+        if self._closed:
+            return self._closed
         if self.set_points.full():
             return f"{SET_POINTS_MAX} writes wait for the devices already: try again later"
         path, cell = request.cell, self._places[request.cell].cell
@@ -204,6 +210,8 @@ class Gate:
         try:
             request_id = str(parse_json(rejected.original)["request_id"])
             path = parse_topic(rejected.topic).path
+            if path not in self._places:
+                return []
             return [self._reply(path, request_id, "refused", rejected.reason)]
         except (ValueError, KeyError):
             return []

@@ -19,11 +19,17 @@ BYTES_MAX: Final = 1 << 30
 _SCHEMA: Final = """
 create table if not exists entry (
     position integer primary key autoincrement, source text not null, epoch integer not null,
-    seq integer not null, id text not null unique, topic text not null, payload blob not null);
+    seq integer not null, id text not null unique, topic text not null, payload blob not null,
+    entered_ms integer not null);
 create index if not exists entry_source on entry (source, epoch, seq);
 create table if not exists source (name text primary key, seq integer not null);
 create table if not exists memory (key text primary key, value text not null);
 """
+
+
+_ENTRY: Final = "position, source, epoch, seq, id, topic, payload"
+_BY_ID: Final = f"select {_ENTRY} from entry where id = ?"  # noqa: S608 - ours
+NEVER_MS: Final = 2**62
 
 
 class Entry(NamedTuple):
@@ -47,6 +53,7 @@ class Outbox:
         self._db.execute("pragma journal_mode=wal")
         self._db.execute("pragma synchronous=full")
         self._db.executescript(_SCHEMA)
+        self._add_time_of_entry()
         pages_max = bytes_max // self._scalar("pragma page_size")
         self._db.execute(f"pragma max_page_count={pages_max}")
         self._db.execute("insert or ignore into memory values ('epoch', ?)", (str(wall_ms()),))
@@ -95,7 +102,8 @@ class Outbox:
     def unsettled(self, after: int = 0, limit: int = 1_000) -> Sequence[Entry]:
         """Entries behind a position, oldest first."""
         rows = self._db.execute(
-            "select * from entry where position > ? order by position limit ?", (after, limit)
+            f"select {_ENTRY} from entry where position > ? order by position limit ?",  # noqa: S608 - ours
+            (after, limit),
         )
         return [Entry(*row) for row in rows]
 
@@ -107,9 +115,47 @@ class Outbox:
     def unsettled_of(self, source: str, limit: int) -> Sequence[Entry]:
         """The oldest entries of one source."""
         rows = self._db.execute(
-            "select * from entry where source = ? order by seq limit ?", (source, limit)
+            f"select {_ENTRY} from entry where source = ? order by seq limit ?",  # noqa: S608 - ours
+            (source, limit),
         )
         return [Entry(*row) for row in rows]
+
+    def oldest(
+        self, topic_end: str, after: int, limit: int, before_ms: int = NEVER_MS
+    ) -> Sequence[Entry]:
+        """The oldest entries behind a position that entered before (wall time), by topic's end."""
+        rows = self._db.execute(
+            f"select {_ENTRY} from entry where position > ? and entered_ms < ?"  # noqa: S608 - ours
+            " and substr(topic, -?) = ? order by position limit ?",
+            (after, before_ms, len(topic_end), topic_end, limit),
+        )
+        return [Entry(*row) for row in rows]
+
+    def rewrite(self, payloads: Mapping[int, bytes], memory: Mapping[str, str]) -> None:
+        """Give entries, by position, other bytes: each with the id and the seq that it had.
+
+        Rows are taken out and put in again: a row that shrinks where it stands frees no page.
+        """
+        with self._db:
+            self._db.execute("begin immediate")
+            self._db.execute("create temp table if not exists moved as select * from entry where 0")
+            self._db.execute("delete from moved")
+            for position, payload in payloads.items():
+                self._db.execute(
+                    "insert into moved select * from entry where position = ?", (position,)
+                )
+                self._db.execute("delete from entry where position = ?", (position,))
+                self._db.execute(
+                    "update moved set payload = ? where position = ?", (payload, position)
+                )
+            self._db.execute("insert into entry select * from moved")
+            self._db.executemany("insert or replace into memory values (?, ?)", memory.items())
+
+    @property
+    def used(self) -> float:
+        """The share of the quota that is taken, 0 to 1."""
+        free, pages = self._scalar("pragma freelist_count"), self._scalar("pragma page_count")
+        return (pages - free) / self._scalar("pragma max_page_count")
 
     def settle(self, source: str, epoch: int, seq: int) -> int:
         """Forget what is on record: everything of a source up to `seq`; how many were left out."""
@@ -126,19 +172,24 @@ class Outbox:
         return self._scalar("select count(*) from entry")
 
     def _add(self, source: str, draft: Draft) -> Entry:
-        if draft.id and (
-            row := self._db.execute("select * from entry where id = ?", (draft.id,)).fetchone()
-        ):
+        if draft.id and (row := self._db.execute(_BY_ID, (draft.id,)).fetchone()):
             return Entry(*row)
         seq = self.last_seq(source) + 1
         payload = encode_event(draft, source, self.epoch, seq)
         event_id = draft.id or f"{source}:{self.epoch}:{seq}"
         self._db.execute("insert or replace into source values (?, ?)", (source, seq))
         position = self._db.execute(
-            "insert into entry (source, epoch, seq, id, topic, payload) values (?, ?, ?, ?, ?, ?)",
-            (source, self.epoch, seq, event_id, draft.topic, payload),
+            f"insert into entry ({_ENTRY}, entered_ms) values (null, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
+            (source, self.epoch, seq, event_id, draft.topic, payload, wall_ms()),
         ).lastrowid
         return Entry(position or 0, source, self.epoch, seq, event_id, draft.topic, payload)
+
+    def _add_time_of_entry(self) -> None:
+        """Outboxes of before have no such column: what waits in them entered now."""
+        columns = {row[1] for row in self._db.execute("pragma table_info(entry)")}
+        if "entered_ms" not in columns:
+            default = f"integer not null default {wall_ms()}"
+            self._db.execute(f"alter table entry add column entered_ms {default}")
 
     def _scalar(self, sql: str) -> int:
         return int(self._db.execute(sql).fetchone()[0])

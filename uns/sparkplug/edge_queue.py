@@ -1,7 +1,8 @@
 """Owns what an edge node could not say yet: values in order of arrival, bounded by number and age.
 
 It knows no session and no disk. `Backlog` is the contract; a shell may keep one that survives a
-restart. Positions only grow, so that a place in it stays a place whatever is forgotten before it.
+restart. Positions only grow, so that a place in it stays a place whatever is forgotten before it;
+only what is replaced loses its place.
 """
 
 from __future__ import annotations
@@ -39,15 +40,20 @@ class BacklogLimits(NamedTuple):
 
 
 class Backlog(Protocol):
-    """Values that wait, oldest first. `dropped` counts what the limits took since the start."""
+    """Values that wait, oldest first; `dropped` counts what the limits took, and nothing else."""
 
-    dropped: int
+    @property
+    def dropped(self) -> int:
+        """How many were lost so far."""
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Add behind all others; beyond `entries_max` the oldest are dropped."""
 
     def after(self, position: int, limit: int, now_ms: int) -> Sequence[Kept]:
         """Give up to `limit` entries behind a position (0 is before the first)."""
+
+    def replace(self, position: int, entries: Iterable[Entry]) -> None:
+        """Have these in the place of all behind a position, in one step; the limit applies."""
 
     def forget(self, position: int) -> None:
         """Remove everything up to a position: it was said."""
@@ -80,6 +86,12 @@ class MemoryBacklog:
         first = self._kept[0].position if self._kept else 0
         start = max(0, position + 1 - first)
         return list(islice(self._kept, start, start + limit))
+
+    def replace(self, position: int, entries: Iterable[Entry]) -> None:
+        """Have these in the place of all behind a position, in one step; the limit applies."""
+        while self._kept and self._kept[-1].position > position:
+            self._last = self._kept.pop().position - 1
+        self.append(entries)
 
     def forget(self, position: int) -> None:
         """Remove everything up to a position: it was said."""

@@ -123,7 +123,7 @@ class EdgeSession:
     # --- connections
 
     def connecting(self) -> Connecting:
-        """Say where to connect next; the same until a connection stood or `ended` was said."""
+        """Say where to connect next; the same until `ended` was said."""
         if self._hosts:
             self._hosts[self._server].forget()
         self._edge = EdgeNode(self._settings.group, self._settings.edge_node, self.bd_seq)
@@ -156,12 +156,13 @@ class EdgeSession:
         """Make the NDEATH to publish before a wanted DISCONNECT."""
         return self._edge.death()
 
-    def ended(self, *, was_heard: bool = False) -> None:
+    def ended(self, *, was_asked: bool = True, was_heard: bool = False) -> None:
         """Take note that the connection is over, or was not made: the next server's turn.
 
+        was_asked: the CONNECT may have left, so its bd_seq is used up, whatever became of it.
         was_heard: all that was sent has arrived, for the server has closed after our DISCONNECT.
         """
-        if self._connected_at_ms is not None:
+        if was_asked:
             self.bd_seq = next_bd_seq(self.bd_seq)
         self._connected_at_ms = None
         self._server = (self._server + 1) % self._settings.servers
@@ -339,15 +340,15 @@ class EdgeSession:
         doubts, self._doubts = self._doubts, deque()
         if not any(doubt.live for doubt in doubts):
             return
-        waiting = deque(self._backlog.after(0, len(self._backlog), 0))
-        end = waiting[-1].position if waiting else 0
+        told = takewhile(lambda doubt: not doubt.live, doubts)
+        begin = max((doubt.position or 0 for doubt in told), default=0)
+        waiting = deque(self._backlog.after(begin, len(self._backlog), 0))
         ordered = list[Entry]()
         for doubt in doubts:
             while waiting and waiting[0].position <= (doubt.position or 0):
                 ordered.append(waiting.popleft().entry)
             ordered += doubt.live
-        self._backlog.append([*ordered, *(kept.entry for kept in waiting)])
-        self._backlog.forget(end)
+        self._backlog.replace(begin, [*ordered, *(kept.entry for kept in waiting)])
 
     def _believe_older(self, than_ms: int) -> None:
         """Believe that what was sent so long ago has arrived."""

@@ -11,16 +11,20 @@ devices turn stale, what was kept of them is dropped, and a rebirth is asked for
 `rebirth_interval_ms` (`tck-id-operational-behavior-host-reordering-*`).
 
 Kept births. A birth that was retained, repeated by a broker as a certificate, or kept from before
-a restart (`retained=True`) is catalogue, never proof of being online; so are all births once the
-host has lost the broker. The first DATA then heard is believed: it is read by the catalogue, its
-seq is the start, and nothing is asked for. A rebirth that was missed meanwhile shows by an unknown
-alias, another type, a kept birth that is newer, sending times before the catalogue's, or a death
-whose bd_seq is a later one.
+a restart (`retained=True`) is catalogue, never proof of being online. The first DATA then heard is
+believed: it is read by the catalogue, its seq is the start, and nothing is asked for. A rebirth
+that was missed meanwhile shows by an unknown alias, another type, a kept birth that is newer,
+sending times before the catalogue's, or a death whose bd_seq is a later one.
 
-What remains: a node that gave its aliases to other metrics of the same types while nobody heard
-it is misread until its next birth, and what changed meanwhile is not known until it changes again.
-A node that waits for this host as its primary is safe from both: it is born again when STATE says
-online. Feed kept births before connecting, and subscribe to the certificates first.
+The loss of the broker ends all that: a node may give its aliases to other metrics before the host
+is back. No birth of before is believed or kept; DATA says nothing until the node is born again, for
+which it is asked. Only certificates still count: their broker has heard every birth.
+
+What remains after a restart: a node that gave its aliases to other metrics of the same types while
+nobody heard it is misread until its next birth, and what changed meanwhile is not known until it
+changes again. Nothing in DATA tells: seq may be anywhere, bd_seq is not in it, and births are sent
+at QoS 0, so no MQTT session keeps them. A node that waits for this host as its primary is safe: it
+is born again when STATE says online. Feed kept births before connecting, certificates come first.
 """
 
 from __future__ import annotations
@@ -103,9 +107,10 @@ _Step: TypeAlias = Callable[[Node, Message, list[HostOutput]], None]
 class HostSession:
     """One host application's session over all groups and nodes that its client hears of.
 
-    Feed every received message to `receive`, call `tick` at `wake_at_ms`, and `disconnected` when
-    the client loses the broker. Each returns the outputs in order. A `passive` session never
-    yields a RebirthRequest: what is stale stays so until a birth comes by itself.
+    Feed every received message to `receive`, call `tick` at `wake_at_ms`, `disconnected` when the
+    client loses the broker, and `greet` after a connect. Each returns the outputs in order. A
+    `passive` session never yields a RebirthRequest: what is stale stays so until a birth comes by
+    itself.
     """
 
     def __init__(
@@ -122,6 +127,7 @@ class HostSession:
         self._nodes: dict[_Key, Node] = {}
         self._folded: dict[_Key, _Key] = {}
         self._wakes: dict[_Key, int] = {}
+        self._may_have_missed = False
 
     @property
     def nodes(self) -> Mapping[_Key, Node]:
@@ -171,14 +177,25 @@ class HostSession:
         return out
 
     def disconnected(self, now_ms: int) -> list[HostOutput]:
-        """Show nothing as present: births and deaths go unheard until the next session.
-
-        The births stay as catalogue, by which the first DATA after the reconnect is read.
-        """
+        """Show nothing as present and believe no birth: those to come go unheard until then."""
+        self._may_have_missed = True
         out: list[HostOutput] = []
         for node in self._nodes.values():
             out.extend(node.lose_sight("the host lost the broker", now_ms))
         self._wakes.clear()
+        return out
+
+    def greet(self, group: str, edge_node: str, now_ms: int) -> list[HostOutput]:
+        """Ask a node, heard of or not, for its births, unless they are known or asked for."""
+        out: list[HostOutput] = []
+        if self._passive:
+            return out
+        key = (group, edge_node)
+        node = self._nodes.get(key) or self._enter(key)
+        if node is not None and node.is_unknown:
+            node.phase = Phase.AWAITING
+            self._ask(node, now_ms, out)
+            self._reschedule(node)
         return out
 
     # --- one message
@@ -208,8 +225,10 @@ class HostSession:
         node = self._node_of(message, out)
         if node is None:
             return out
-        if node.phase is not Phase.OFFLINE:
-            reason: str | None = "a kept birth, the node itself is heard"
+        if self._may_have_missed and certified(message.text) is None:
+            reason: str | None = "a kept birth, and a later one may have been missed"
+        elif node.phase is not Phase.OFFLINE:
+            reason = "a kept birth, the node itself is heard"
         elif len(node.kept) > self._limits.devices_max:
             reason = f"more than {self._limits.devices_max} devices"
         else:
@@ -221,14 +240,19 @@ class HostSession:
         node = self._nodes.get(key)
         if node is not None:
             return node
-        if len(self._nodes) >= self._limits.nodes_max:
+        if (node := self._enter(key)) is None:
             reason = f"more than {self._limits.nodes_max} edge nodes"
             out.append(Rejected(reason, message.text, message.raw))
-            return None
-        first = self._folded.setdefault((key[0].casefold(), key[1].casefold()), key)
-        if first != key:
+        elif (first := self._folded[_casefolded(key)]) != key:
             other = "/".join(first)
             out.append(Ignored(f"differs from {other!r} by case only", message.text))
+        return node
+
+    def _enter(self, key: _Key) -> Node | None:
+        """Begin to follow a node, or None when there are too many."""
+        if len(self._nodes) >= self._limits.nodes_max:
+            return None
+        self._folded.setdefault(_casefolded(key), key)
         return self._nodes.setdefault(key, Node(*key))
 
     def _step_for(self, kind: MessageType) -> _Step:
@@ -250,13 +274,13 @@ class HostSession:
     def _unreadable(self, topic: Topic, rejected: Rejected, now_ms: int) -> list[HostOutput]:
         out: list[HostOutput] = [rejected]
         node = self._nodes.get((topic.group, topic.edge_node))
-        if node is not None and (node.phase is not Phase.OFFLINE or node.kept):
+        if node is not None and not node.is_unknown:
             self._distrust(node, rejected.reason, now_ms, out)
             self._reschedule(node)
         return out
 
     def _node_birth(self, node: Node, message: Message, out: list[HostOutput]) -> None:
-        if _is_old_birth(message, node, self._limits.late_ms_max):
+        if node.is_old(message, self._limits.late_ms_max):
             out.append(Ignored("an earlier birth, or the same again", message.text))
             return
         node_birth(node, message, out)
@@ -311,12 +335,10 @@ class HostSession:
         if message.wire.seq in node.pending:
             out.append(Ignored(f"seq {message.wire.seq} came twice", message.text))
             return
-        waiting = (self._nodes[key] for key in self._wakes)
-        held = sum(len(each.raw) for one in waiting for each in one.pending.values())
-        if (
-            len(node.pending) >= self._limits.pending_max
-            or held + len(message.raw) > self._limits.pending_bytes_max
-        ):
+        waiting = (self._nodes[key].pending for key in self._wakes)
+        held = sum(len(each.raw) for pending in waiting for each in pending.values())
+        is_too_much = held + len(message.raw) > self._limits.pending_bytes_max
+        if is_too_much or len(node.pending) >= self._limits.pending_max:
             raise DecodeError(f"seq {node.next_seq} is missing and too much waits for it")
         node.gaps += not node.pending
         node.pending[message.wire.seq] = message
@@ -363,22 +385,13 @@ class HostSession:
 
     def _reschedule(self, node: Node) -> None:
         key = (node.group, node.edge_node)
-        wake = self._wake_of(node)
+        tries_max = 0 if self._passive else self._limits.rebirth_tries_max
+        wake = node.wake_at_ms(tries_max, self._limits.reorder_timeout_ms)
         if wake is None:
             self._wakes.pop(key, None)
         else:
             self._wakes[key] = wake
 
-    def _wake_of(self, node: Node) -> int | None:
-        if node.phase is Phase.AWAITING and node.unanswered < self._limits.rebirth_tries_max:
-            return None if self._passive else node.ask_at_ms
-        if node.pending:
-            first = min(message.now_ms for message in node.pending.values())
-            return first + self._limits.reorder_timeout_ms
-        return None
 
-
-def _is_old_birth(message: Message, node: Node, late_ms_max: int) -> bool:
-    late_ms = node.birth_at_ms - message.at_ms
-    is_same = late_ms == 0 and crc32(message.raw) == node.birth_checksum
-    return is_same or 0 < late_ms <= late_ms_max
+def _casefolded(key: _Key) -> _Key:
+    return key[0].casefold(), key[1].casefold()

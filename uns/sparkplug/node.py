@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
 
 from uns.sparkplug.catalogue import Catalogue, Place
 from uns.sparkplug.errors import DecodeError
@@ -79,7 +80,7 @@ class Node:
     """One edge node; in both dictionaries None is the node itself.
 
     `places` holds the births of what is online, `kept` those that are catalogue only: what they
-    declare was not heard since the host connected. `is_remembered` says that the node's own birth
+    declare was not heard yet. `is_remembered` says that the node's own birth
     is such a one, also after its data was believed. `pending` holds by seq the messages that came
     too early; `last_at_ms` is the youngest sending time that was applied. `ask_at_ms` is when the
     next request may go; `gaps` and `rebirths` count what was missed and what was asked for,
@@ -103,6 +104,17 @@ class Node:
     rebirths: int = 0
     unanswered: int = 0
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether neither a birth is at hand nor one is asked for."""
+        return self.phase is Phase.OFFLINE and not self.kept
+
+    def is_old(self, birth: Message, late_ms_max: int) -> bool:
+        """Tell whether an NBIRTH is the last one again, or a straggler from before it."""
+        late_ms = self.birth_at_ms - birth.at_ms
+        is_same = late_ms == 0 and crc32(birth.raw) == self.birth_checksum
+        return is_same or 0 < late_ms <= late_ms_max
+
     def place(self, device: str | None) -> Place:
         """Name the node or one of its devices."""
         return Place(self.group, self.edge_node, device)
@@ -125,14 +137,12 @@ class Node:
         return out
 
     def lose_sight(self, reason: str, now_ms: int) -> list[HostOutput]:
-        """Take what is online for catalogue: the host hears nothing any more.
+        """Believe no birth any more: the host hears nothing, so a later one may be missed.
 
         A birth heard later is never a straggler: it was sent after the host came back.
         """
-        out = self._stop(Phase.OFFLINE, reason, now_ms)
-        self.kept |= self.places
-        self.places, self.birth_at_ms = {}, 0
-        return out
+        self.birth_at_ms = self.unanswered = 0
+        return self.end(Phase.OFFLINE, reason, now_ms)
 
     def recall(self, device: str | None, at_ms: int) -> list[HostOutput]:
         """Put online by their kept births the node and the device, as they are heard first."""
@@ -156,6 +166,17 @@ class Node:
                 each: one for each, one in self.kept.items() if each and one.at_ms >= birth.at_ms
             }
         self.kept[device] = birth
+        return None
+
+    def wake_at_ms(self, tries_max: int, reorder_timeout_ms: int) -> int | None:
+        """When to ask again, or to give up on a missing message; None when there is no such time.
+
+        tries_max: how many requests may stay unanswered; 0 asks for nothing.
+        """
+        if self.phase is Phase.AWAITING and self.unanswered < tries_max:
+            return self.ask_at_ms
+        if self.pending:
+            return min(each.now_ms for each in self.pending.values()) + reorder_timeout_ms
         return None
 
     def take_sent_since(self, at_ms: int) -> dict[int, Message]:

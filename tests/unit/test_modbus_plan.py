@@ -1,8 +1,6 @@
 import json
 import math
 import re
-import string
-import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,43 +13,22 @@ from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from pymodbus.client.mixin import ModbusClientMixin
 from ruamel.yaml import YAML
 
 from bridges import PROTOCOLS
-from bridges.modbus.config import BIT_TABLES, ModbusSettings, ModbusSource
-from bridges.modbus.errors import UnreadableError
-from bridges.modbus.mapping import (
-    Block,
-    Point,
-    Refusal,
-    changed,
-    decode,
-    halves,
-    next_due_s,
-    plan,
-    points_of,
-    readings,
-)
-from uns.model.namespace import parse_namespace
+from bridges.modbus.answers import EXCEPTIONS, Refusal, Reply, changed, readings
+from bridges.modbus.config import BIT_TABLES, EVERY_DEVICE, ModbusSettings, ModbusSource
+from bridges.modbus.plan import Block, Point, halves, next_due_s, plan, units_of
+from uns.model.namespace import NamespaceError, parse_namespace
 from uns.model.observation import Reading
 from uns.model.plant import Place, TagSpec
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "bridges" / "modbus" / "README.md"
 GOLDEN = sorted((ROOT / "tests" / "golden" / "modbus").iterdir())
-PLANT = parse_namespace((ROOT / "namespace.yaml").read_text(), "namespace.yaml", PROTOCOLS)
+TEXT = (ROOT / "namespace.yaml").read_text()
+PLANT = parse_namespace(TEXT, "namespace.yaml", PROTOCOLS)
 CELL = "acme/berlin/assembly/pump/press"
-NUMBERS = {
-    "uint16": (">H", ModbusClientMixin.DATATYPE.UINT16),
-    "int16": (">h", ModbusClientMixin.DATATYPE.INT16),
-    "uint32": (">I", ModbusClientMixin.DATATYPE.UINT32),
-    "int32": (">i", ModbusClientMixin.DATATYPE.INT32),
-    "uint64": (">Q", ModbusClientMixin.DATATYPE.UINT64),
-    "int64": (">q", ModbusClientMixin.DATATYPE.INT64),
-    "float32": (">f", ModbusClientMixin.DATATYPE.FLOAT32),
-    "float64": (">d", ModbusClientMixin.DATATYPE.FLOAT64),
-}
 
 
 def settings(**given_: Any) -> ModbusSettings:
@@ -68,86 +45,10 @@ def places(tags: dict[str, dict[str, Any]]) -> dict[str, Place]:
     return {CELL: PLANT.cells[CELL].model_copy(update={"cell": cell})}
 
 
-def registers_of(encoded: bytes) -> list[int]:
-    return list(struct.unpack(f">{len(encoded) // 2}H", encoded))
-
-
-# --- decoding -------------------------------------------------------------------------------
-
-
-@given(
-    type_=st.sampled_from(sorted(NUMBERS)),
-    word_order=st.sampled_from(["big", "little"]),
-    pick=st.data(),
-)
-def test_every_number_reads_as_it_was_written(
-    type_: str, word_order: Any, pick: st.DataObject
-) -> None:
-    layout, foreign_type = NUMBERS[type_]
-    raw = pick.draw(st.binary(min_size=struct.calcsize(layout), max_size=struct.calcsize(layout)))
-    written = struct.unpack(layout, raw)[0]
-    registers = registers_of(raw)
-    registers = registers if word_order == "big" else registers[::-1]
-    if not math.isfinite(written):
-        with pytest.raises(UnreadableError, match="no number"):
-            decode(source(type=type_), registers, word_order)
-        return
-    value = decode(source(type=type_), registers, word_order)
-    assert struct.pack(layout, value) == raw
-    foreign = ModbusClientMixin.convert_from_registers(
-        registers, foreign_type, word_order=word_order
-    )
-    assert struct.pack(layout, foreign) == struct.pack(layout, value)
-
-
-def test_word_order_is_about_registers_not_about_bytes() -> None:
-    assert decode(source(type="uint32"), [0x0001, 0x0203], "big") == 0x00010203
-    assert decode(source(type="uint32"), [0x0203, 0x0001], "little") == 0x00010203
-    assert decode(source(type="uint64"), [4, 3, 2, 1], "little") == 0x0001000200030004
-
-
-def test_a_32_bit_float_reads_as_the_person_wrote_it() -> None:
-    assert decode(source(type="float32"), registers_of(struct.pack(">f", 71.3)), "big") == 71.3
-
-
-@pytest.mark.parametrize(
-    ("encoded", "length", "text"),
-    [
-        (b"PO-1000\0\0\0\0\0\0\0\0\0", 16, "PO-1000"),
-        (b"PO-1000         ", 16, "PO-1000"),
-        (b"  PO-1000\0junk!\0", 16, "PO-1000"),
-        (b"ABCD", 3, "ABC"),
-        ("Gehäuse\0".encode() + b"\0", 10, "Gehäuse"),
-        (b"\0\0\0\0", 4, ""),
-        (b"    ", 4, ""),
-    ],
-)
-def test_a_string_is_what_stands_before_the_first_nul(
-    encoded: bytes, length: int, text: str
-) -> None:
-    registers = registers_of(encoded + b"\0" * (len(encoded) % 2))
-    for word_order in ("big", "little"):
-        assert decode(source(type="string", length=length), registers, word_order) == text
-
-
-@pytest.mark.parametrize("encoded", [b"\xff\xfe\x00\x00", b"AB\x01\x02"])
-def test_a_string_of_rubbish_is_no_value(encoded: bytes) -> None:
-    with pytest.raises(UnreadableError, match="text: "):
-        decode(source(type="string", length=4), registers_of(encoded), "big")
-
-
-def test_scale_and_offset_give_the_engineering_value() -> None:
-    assert decode(source(type="int16", scale=0.1), [3], "big") == 0.3
-    assert decode(source(type="int16", scale=0.1, offset=-50), [0xFFFF], "big") == -50.1
-    assert decode(source(type="uint16", scale=2), [21], "big") == 42
-    whole = decode(source(type="uint16"), [21], "big")
-    assert isinstance(whole, int)
-
-
-def test_bits_and_registers_read_as_boolean() -> None:
-    assert decode(source(table="coil", type="bool"), [True], "big") is True
-    assert decode(source(table="discrete", type="bool"), [False], "big") is False
-    assert decode(source(type="bool"), [4], "big") is True
+def points_of(places_: dict[str, Place]) -> list[Point]:
+    """The points of the one unit that there is."""
+    ((_, points),) = units_of(places_, settings()).items()
+    return points
 
 
 # --- planning -------------------------------------------------------------------------------
@@ -167,7 +68,9 @@ def _points(draw: st.DrawFn) -> list[Point]:
 
 
 def _is_allowed(points: Sequence[Point], limits: ModbusSettings) -> bool:
-    factor = 16 if points[0].source.table in BIT_TABLES else 1
+    is_bits = points[0].source.table in BIT_TABLES
+    factor = 16 if is_bits else 1
+    room = limits.block_bits_max if is_bits else limits.block_registers_max
     ordered = sorted(points, key=lambda point: point.start)
     end = ordered[0].start
     for point in ordered:
@@ -175,7 +78,7 @@ def _is_allowed(points: Sequence[Point], limits: ModbusSettings) -> bool:
             return False
         end = max(end, point.end)
     widest = max(point.source.width for point in points)
-    return end - ordered[0].start <= max(widest, limits.block_registers_max * factor)
+    return end - ordered[0].start <= max(widest, room)
 
 
 def _fewest(points: Sequence[Point], limits: ModbusSettings) -> int:
@@ -192,9 +95,11 @@ def _fewest(points: Sequence[Point], limits: ModbusSettings) -> int:
 
 
 @settings_of_hypothesis(deadline=None)  # the proof by trying all partitions takes what it takes
-@given(points=_points(), room=st.integers(1, 20), gap=st.integers(0, 6))
-def test_the_plan_needs_the_fewest_requests(points: list[Point], room: int, gap: int) -> None:
-    limits = settings(block_registers_max=room, gap_registers_max=gap)
+@given(points=_points(), room=st.integers(1, 20), bits=st.integers(1, 50), gap=st.integers(0, 6))
+def test_the_plan_needs_the_fewest_requests(
+    points: list[Point], room: int, bits: int, gap: int
+) -> None:
+    limits = settings(block_registers_max=room, block_bits_max=bits, gap_registers_max=gap)
     blocks = plan(points, limits)
     assert sorted(p.tag for b in blocks for p in b.points) == sorted(p.tag for p in points)
     for block in blocks:
@@ -235,12 +140,13 @@ def test_golden_case(folder: Path) -> None:
         for name in ("config", "input", "expected")
     )
     limits = settings(**config["settings"])
-    blocks = plan(points_of(places(config["tags"])), limits)
+    ((_, points),) = units_of(places(config["tags"]), limits).items()
+    blocks = plan(points, limits)
     assert [[b.table, b.start, b.size] for b in blocks] == expected["requests"]
     assert {
         reading.tag: [reading.value, reading.quality, reading.reason]
         for block in blocks
-        for reading in readings(block, _reply(block, image), limits.word_order, 7)
+        for reading in readings(block, Reply(_reply(block, image), 7))
     } == expected["readings"]
 
 
@@ -253,10 +159,14 @@ def _reply(block: Block, image: Mapping[str, Any]) -> Sequence[int] | Refusal:
 
 def test_an_exception_is_named_in_words_for_every_tag_of_its_block() -> None:
     (block,) = plan(points_of(places({"a": {"address": 0}, "b": {"address": 1}})), settings())
-    batch = readings(block, Refusal(11), "big", 99)
+    batch = readings(block, Reply(Refusal(11), 99))
     reason = "gateway target device failed to respond (exception 11)"
     assert batch == [Reading(CELL, tag, None, 99, "bad", reason) for tag in "ab"]
     assert Refusal(77).reason == "unknown (exception 77)"
+
+
+def test_every_code_of_the_standard_has_its_words() -> None:
+    assert set(EXCEPTIONS) == {1, 2, 3, 4, 5, 6, 8, 10, 11}
 
 
 def test_only_what_says_something_new_is_news() -> None:
@@ -306,12 +216,55 @@ def test_the_rhythm_neither_drifts_nor_doubles(
         ({"type": "bool", "offset": 1}, "belong to numbers"),
         ({"type": "float32", "address": 65_535}, "pass the table's end"),
         ({"scale": math.nan}, "finite"),
+        ({"scale": 0}, "every value the same"),
+        ({"bit": 3}, "'bit' belongs to type 'bool'"),
+        ({"table": "coil", "type": "bool", "bit": 3}, "'bit' belongs to type 'bool'"),
+        ({"type": "int16", "bits": [1, 2]}, "'bits' belongs to type 'uint16'"),
+        ({"bits": [6, 4]}, "the lowest and the highest"),
+        ({"type": "bool", "bit": 16}, "less than or equal to 15"),
         ({"adress": 3}, "Extra inputs"),
     ],
 )
 def test_a_source_that_cannot_be_meant_is_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(message)):
         source(**keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, "transport 'tcp' needs 'host'"),
+        ({"transport": "serial"}, "needs 'device'"),
+        ({"transport": "serial", "device": "/dev/ttyS0", "port": 3}, "'port' does not belong"),
+        ({"host": "plc", "baud_rate": 9_600}, "'baud_rate' does not belong to transport 'tcp'"),
+        ({"host": "plc", "transport": "rtu-over-tcp", "unit": 0}, "unit 0"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        ModbusSettings.model_validate(keys)
+
+
+def test_a_tag_of_every_device_of_a_serial_line_is_refused() -> None:
+    text = TEXT.replace("address: 0, type: uint16", "address: 0, type: uint16, unit: 0")
+    assert parse_namespace(text, "namespace.yaml", PROTOCOLS), "a TCP device may have it"
+    text = text.replace("protocol: modbus", "protocol: modbus\n    transport: rtu-over-tcp")
+    with pytest.raises(NamespaceError) as caught:
+        parse_namespace(text, "namespace.yaml", PROTOCOLS)
+    (fault,) = caught.value.faults
+    assert fault.message == f"{EVERY_DEVICE}: say which one"
+    assert text.splitlines()[fault.line - 1][fault.column - 1 :].startswith("unit: 0}")
+
+
+def test_a_source_says_what_the_settings_do_not() -> None:
+    tags: dict[str, dict[str, Any]]
+    tags = {"a": {"address": 0}, "b": {"address": 0, "unit": 3, "byte_order": "little"}}
+    units = units_of(places(tags), settings(unit=7, word_order="little"))
+    found = {
+        unit: [(p.tag, p.source.word_order, p.source.byte_order) for p in points]
+        for unit, points in units.items()
+    }
+    assert found == {7: [("a", "little", "big")], 3: [("b", "little", "little")]}
 
 
 def test_the_readme_shows_what_its_snippet_prints() -> None:
@@ -324,19 +277,14 @@ def test_the_readme_shows_what_its_snippet_prints() -> None:
     assert printed.strip() in text
 
 
-def test_the_readme_sample_is_valid() -> None:
-    (sample,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+@pytest.mark.parametrize("sample", re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL))
+def test_the_readme_samples_are_valid_and_can_be_planned(sample: str) -> None:
     document = YAML(typ="safe").load(sample)
-    for bridge in document["bridges"].values():
-        assert bridge.pop("protocol") == "modbus"
-        ModbusSettings.model_validate(bridge)
-    assert document["tags"]
-    for tag in document["tags"].values():
-        ModbusSource.model_validate(TagSpec.model_validate(tag).source)
-
-
-def test_texts_of_every_length_survive() -> None:
-    for length in range(1, 121):
-        text = (string.ascii_letters * 3)[:length]
-        encoded = text.encode() + b"\0" * (length % 2)
-        assert decode(source(type="string", length=length), registers_of(encoded), "big") == text
+    ((_, bridge),) = document["bridges"].items()
+    assert bridge.pop("protocol") == "modbus"
+    parsed = ModbusSettings.model_validate(bridge)
+    specs = {name: TagSpec.model_validate(tag) for name, tag in document["tags"].items()}
+    cell = PLANT.cells[CELL].cell.model_copy(update={"tags": specs})
+    units = units_of({CELL: PLANT.cells[CELL].model_copy(update={"cell": cell})}, parsed)
+    planned = [p.tag for points in units.values() for b in plan(points, parsed) for p in b.points]
+    assert sorted(planned) == sorted(specs)

@@ -1,0 +1,226 @@
+"""What must hold across namespace.yaml, beyond the shape of its parts: references, roles, sources.
+
+Owns the findings, each with where it stands as a path of keys. Knows neither YAML nor lines.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from dateutil.rrule import rrulestr
+from pydantic import BaseModel
+
+from uns.model.plant import Place, Plant
+
+Location = tuple[str | int, ...]
+Finding = tuple[Location, str]
+
+
+class Protocol(NamedTuple):
+    """What a bridge protocol adds to the check: its settings and its tag addresses.
+
+    `source` is None for a protocol that reads no tags (ERP). `check` looks at the whole plant
+    once all settings and sources are well-formed; then no two sources of the protocol are equal.
+    """
+
+    settings: type[BaseModel]
+    source: type[BaseModel] | None
+    check: Callable[[Plant], Iterable[Finding]] | None = None
+
+
+def did_you_mean(word: str, choices: Any) -> str:
+    """A hint for a misspelt word: ` (did you mean 'RUNNING'?)`, or the choices if few."""
+    known = [str(choice) for choice in choices]
+    folded = {choice.lower(): choice for choice in reversed(known)}
+    near = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    if near:
+        return f" (did you mean '{folded[near[0]]}'?)"
+    return f" (use one of {', '.join(known)})" if 0 < len(known) <= 12 else ""  # noqa: PLR2004 - a line's worth
+
+
+def protocol_of(plant: Plant, bridge: str, protocols: Mapping[str, Protocol]) -> Protocol | None:
+    """The protocol of a bridge, if both are known."""
+    known = plant.bridges.get(bridge)
+    return protocols.get(known.protocol) if known else None
+
+
+def where_of(cell_path: str) -> Location:
+    """Where a cell stands in the file."""
+    _, site, area, line, cell = cell_path.split("/")
+    return ("sites", site, "areas", area, "lines", line, "cells", cell)
+
+
+def cross_checks(plant: Plant, protocols: Mapping[str, Protocol]) -> Iterator[Finding]:
+    """Every reference of the file that leads nowhere or says what cannot be."""
+    for check in (
+        _check_sites,
+        _check_lines,
+        _check_cells,
+        _check_interlocks,
+        _check_items,
+        _check_reasons,
+    ):
+        yield from check(plant)
+    yield from _check_addresses(plant, protocols)
+    for name, bridge in plant.bridges.items():
+        if bridge.protocol not in protocols:
+            hint = did_you_mean(bridge.protocol, protocols)
+            yield ("bridges", name, "protocol"), f"unknown protocol '{bridge.protocol}'{hint}"
+
+
+def _check_sites(plant: Plant) -> Iterator[Finding]:
+    for name, site in plant.sites.items():
+        try:
+            ZoneInfo(site.time_zone)
+        except (ValueError, OSError, KeyError):
+            yield ("sites", name, "time_zone"), f"unknown time zone '{site.time_zone}'"
+        for shift_name, shift in site.shifts.items():
+            try:
+                rrulestr(shift.rrule)
+            except (ValueError, TypeError) as error:
+                where = ("sites", name, "shifts", shift_name, "rrule")
+                yield where, f"not an RRULE (RFC 5545): {error}"
+
+
+def _check_lines(plant: Plant) -> Iterator[Finding]:
+    for places in plant.lines.values():
+        line, where = places[0].line, where_of(places[0].path)[:6]
+        yield from _unknown_bridge(plant, line.bridge, where)
+        if line.bottleneck not in line.cells:
+            hint = did_you_mean(line.bottleneck, line.cells)
+            yield (*where, "bottleneck"), f"unknown cell '{line.bottleneck}'{hint}"
+
+
+def _unknown_bridge(plant: Plant, bridge: str | None, where: Location) -> Iterator[Finding]:
+    if bridge is not None and bridge not in plant.bridges:
+        hint = did_you_mean(bridge, plant.bridges)
+        yield (*where, "bridge"), f"unknown bridge '{bridge}'{hint}"
+
+
+_ONCE: Final = frozenset(
+    {"state", "fault", "order", "item", "good_count", "scrap_count", "rework_count"}
+    | {"lot_out", "serial", "sample"}
+)
+
+
+def _check_cells(plant: Plant) -> Iterator[Finding]:
+    for place in plant.cells.values():
+        where = where_of(place.path)
+        yield from _unknown_bridge(plant, place.cell.bridge, where)
+        for item in place.cell.ideal_cycle_ms:
+            if item not in plant.items:
+                hint = did_you_mean(item, plant.items)
+                yield (*where, "ideal_cycle_ms", item), f"unknown item '{item}'{hint}"
+        yield from _check_roles(place, where)
+        for name, tag in place.cell.tags.items():
+            at = (*where, "tags", name)
+            yield from _unknown_bridge(plant, tag.bridge, at)
+            if tag.item is not None and tag.item not in plant.items:
+                hint = did_you_mean(tag.item, plant.items)
+                yield (*at, "item"), f"unknown item '{tag.item}'{hint}"
+
+
+def _check_roles(place: Place, where: Location) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for name, tag in place.cell.tags.items():
+        at = (*where, "tags", name, "role")
+        if tag.role in _ONCE and tag.role in seen:
+            yield at, f"role '{tag.role}' is already the tag '{seen[tag.role]}' of this cell"
+        seen[tag.role] = name
+        if tag.role == "characteristic" and tag.characteristic is None:
+            yield at, "role 'characteristic' needs the key 'characteristic'"
+        if place.bridge_of(name) != place.bridge and tag.role != "value":
+            yield at, f"role '{tag.role}' belongs to what reads the cell, '{place.bridge}'"
+
+
+def _check_interlocks(plant: Plant) -> Iterator[Finding]:
+    for place in plant.cells.values():
+        tags = place.cell.tags
+        for name, tag in tags.items():
+            for n, interlock in enumerate(tag.writable.interlock if tag.writable else ()):
+                at = (*where_of(place.path), "tags", name, "writable", "interlock", n, "tag")
+                if interlock.tag not in tags:
+                    yield at, f"unknown tag '{interlock.tag}'{did_you_mean(interlock.tag, tags)}"
+                elif place.bridge_of(interlock.tag) != place.bridge_of(name):
+                    yield at, f"'{interlock.tag}' is read by another bridge than '{name}'"
+
+
+def _check_items(plant: Plant) -> Iterator[Finding]:
+    for name, item in plant.items.items():
+        for part in item.bom:
+            if part not in plant.items:
+                yield (
+                    ("items", name, "bom", part),
+                    (f"unknown item '{part}'{did_you_mean(part, plant.items)}"),
+                )
+        if _contains_itself(plant, name):
+            yield ("items", name, "bom"), f"item '{name}' contains itself"
+        yield from _check_routing(plant, name)
+        for cell, specification in item.specifications.items():
+            for key, limits in specification.characteristics.items():
+                if None not in (limits.lower, limits.upper) and limits.lower >= limits.upper:  # type: ignore[operator]  # narrowed by the tuple test
+                    at = ("items", name, "specifications", cell, "characteristics", key)
+                    yield at, f"lower {limits.lower} is not below upper {limits.upper}"
+
+
+def _check_routing(plant: Plant, name: str) -> Iterator[Finding]:
+    item, where = plant.items[name], ("items", name)
+    if item.routing is None:
+        return
+    line = f"{plant.enterprise}/{item.routing.line}"
+    if line not in plant.lines:
+        short = [path.partition("/")[2] for path in plant.lines]
+        hint = did_you_mean(item.routing.line, short)
+        yield (*where, "routing", "line"), f"unknown line '{item.routing.line}'{hint}"
+        return
+    cells = plant.lines[line][0].line.cells
+    for i, cell in enumerate(item.routing.operations):
+        if cell not in cells:
+            yield (
+                (*where, "routing", "operations", i),
+                f"unknown cell '{cell}'{did_you_mean(cell, cells)}",
+            )
+        elif name not in cells[cell].ideal_cycle_ms:
+            at = (*where_of(f"{line}/{cell}"), "ideal_cycle_ms")
+            yield at, f"no ideal cycle for item '{name}', which is routed over this cell"
+    for cell in item.specifications:
+        if cell not in item.routing.operations:
+            at_spec = (*where, "specifications", cell)
+            yield at_spec, f"'{cell}' is no operation of item '{name}'"
+
+
+def _contains_itself(plant: Plant, name: str) -> bool:
+    seen: set[str] = set()
+    parts = list(plant.items[name].bom)
+    while parts:
+        part = parts.pop()
+        if part == name:
+            return True
+        if part not in seen and part in plant.items:
+            seen.add(part)
+            parts += plant.items[part].bom
+    return False
+
+
+def _check_reasons(plant: Plant) -> Iterator[Finding]:
+    for code, reason in plant.reasons.items():
+        if reason.parent is not None and reason.parent not in plant.reasons:
+            hint = did_you_mean(reason.parent, plant.reasons)
+            yield ("reasons", code, "parent"), f"unknown reason '{reason.parent}'{hint}"
+
+
+def _check_addresses(plant: Plant, protocols: Mapping[str, Protocol]) -> Iterator[Finding]:
+    seen: dict[tuple[str, str], str] = {}
+    for place in plant.cells.values():
+        for name, tag in place.cell.tags.items():
+            bridge = place.bridge_of(name)
+            protocol = protocol_of(plant, bridge, protocols)
+            if protocol and protocol.check:
+                continue
+            address = (bridge, repr(sorted(tag.source.items())))
+            here = f"{place.path}/_tag/{name}"
+            if address in seen:
+                where = (*where_of(place.path), "tags", name, "source")
+                yield where, f"this source already feeds {seen[address]}"
+            seen.setdefault(address, here)
