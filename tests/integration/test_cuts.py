@@ -94,7 +94,7 @@ async def test_every_count_of_an_opcua_server_is_found_once(tmp_path: Path) -> N
         counted = dict((await plc.ask(counted=True))["counted"])
         for _, watch in ends.ends:
             await watch.value("counter", max(counted))
-            readings = [each for each in watch.readings("counter") if each.value is not None]
+            readings = [each for each in watch.readings("counter") if each.value]
             found = [counts(each) for each in readings]
             assert sorted(found) == list(range(min(found), max(counted) + 1))
             assert all(each.at_ms == counted[counts(each)] for each in readings)

@@ -5,7 +5,6 @@ protocol's `observe`, the fixes from its advice.
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -25,7 +24,7 @@ from uns.cli.discover_opcua import pki_of
 from uns.cli.errors import CommandError, UsageError
 from uns.cli.folder import Folder, find_folder
 from uns.cli.options import read_plant
-from uns.cli.output import note, print_json, print_table, say
+from uns.cli.output import hushed, note, print_json, print_table, say
 from uns.model.checks import did_you_mean
 from uns.model.observation import Link, Observation, Reading
 from uns.model.plant import Place, Plant
@@ -144,9 +143,8 @@ def _address(plant: Plant, name: str) -> str:
 
 def run(trial: Trial, timeout_s: float, *, as_json: bool) -> None:
     """Try the bridge and print what came of it; exit code 1 unless every tag is good."""
-    for noisy in ("asyncua", "pymodbus", "bridges"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    told, fixes, now_ms = asyncio.run(_tried(trial, timeout_s))
+    with hushed("asyncua", "pymodbus", "bridges"):
+        told, fixes, now_ms = asyncio.run(_tried(trial, timeout_s))
     rows = [_row(trial, key, reading, fixes.get(key), now_ms) for key, reading in told.items()]
     good = sum(row["is_good"] for row in rows)
     if as_json:

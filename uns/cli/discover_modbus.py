@@ -5,7 +5,6 @@ bridges.modbus.scan's, the text bridges.modbus.proposal's.
 """
 
 import asyncio
-import logging
 import re
 from collections.abc import Mapping
 from contextlib import closing
@@ -19,7 +18,7 @@ from bridges.modbus.errors import ModbusError
 from bridges.modbus.proposal import Unit, documents, lines
 from bridges.modbus.scan import Scanner, worth_asking
 from uns.cli.errors import CommandError, UsageError
-from uns.cli.output import note, print_json
+from uns.cli.output import hushed, note, print_json
 from uns.cli.proposed import writing
 from uns.model.path import SEGMENT
 
@@ -88,9 +87,8 @@ def propose(
     as_json: bool,
 ) -> None:
     """Write the proposal; CommandError when no unit answers."""
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     settings = _settings({**connection, **pace})
-    with writing(out) as write:
+    with hushed("pymodbus"), writing(out) as write:
         try:
             found = asyncio.run(_look(settings, wanted))
         except ModbusError as error:

@@ -5,7 +5,6 @@ bridges.opcua.proposal's.
 """
 
 import asyncio
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from fnmatch import fnmatchcase
@@ -20,7 +19,7 @@ from bridges.opcua.errors import OpcUaError
 from bridges.opcua.proposal import Proposal, Variable
 from uns.cli.errors import CommandError, UsageError
 from uns.cli.folder import DEFAULT, find_folder
-from uns.cli.output import note, print_json
+from uns.cli.output import hushed, note, print_json
 from uns.cli.proposed import Write, writing
 from uns.model.checks import did_you_mean
 from uns.model.path import SEGMENT
@@ -59,13 +58,12 @@ def propose(
     given: Mapping[str, Any], wanted: Wanted, out: Path | None, data: Path | None, *, as_json: bool
 ) -> None:
     """Write the proposal; CommandError when the server cannot be browsed or has nothing wanted."""
-    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
     if not SEGMENT.fullmatch(wanted.name):
         raise UsageError(f"--name {wanted.name!r}: use a-z, 0-9 and '-'")
     settings = settings_of(given)
     work = Work(settings, pki_of(data, settings), wanted, Proposal(wanted.name, given))
     try:
-        with writing(out) as write:
+        with hushed("asyncua"), writing(out) as write:
             summary = asyncio.run(_run(work, write, as_json=as_json and out is None))
     except OpcUaError as error:
         raise CommandError(f"{settings.url}: {error}") from None

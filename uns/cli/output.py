@@ -4,8 +4,10 @@ What is printed comes from devices and users: no character of it is taken for ma
 """
 
 import json
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from rich.console import Console, RenderableType
@@ -29,6 +31,19 @@ def print_json(document: Any, indent: int | None = None) -> None:
 def say(answer: RenderableType) -> None:
     """An answer for people; lines keep their length, so that a pipe gets them whole."""
     console.print(answer, soft_wrap=True)
+
+
+@contextmanager
+def hushed(*loggers: str) -> Iterator[None]:
+    """Nothing but the answer is said while the block lasts: what these log is left out."""
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
