@@ -11,7 +11,7 @@ SOAKED := $(addprefix tests/integration/,test_cuts.py test_restarts.py test_opcu
 TEST_PATH := PATH="$(CURDIR)/$(BIN):$(CACHE)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance soak day lint fmt bench docs lock clean
+.PHONY: help demo test conformance soak sim faults day lint fmt bench docs lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +31,15 @@ conformance: ## Sparkplug 3.0, requirement by requirement: run the tests that sh
 soak: ## 200 cuts of 0.1 to 20 s and 500 restarts a protocol, with figures; takes long
 	@$(PROVISION) test
 	@UNS_SOAK=1 $(TEST_PATH) $(BIN)/python -m pytest -s $(SOAKED) $(ARGS)
+
+sim: ## 10,000 seeds in virtual time; ARGS="200" for fewer, ARGS="--seed 7 --trace" to see one
+	@$(PROVISION) test
+	@UNS_FAULTS=full $(TEST_PATH) $(BIN)/python -m tests.sim $(ARGS)
+
+faults: ## kill, cut, fill and freeze at full length; the figures go to docs/reliability.md; hours
+	@$(PROVISION) test
+	@UNS_FAULTS=full $(TEST_PATH) $(BIN)/python -m pytest -s $(or $(ARGS),tests/faults); \
+	found=$$?; $(BIN)/python -m tools.reliability && exit $$found
 
 day: ## 24 hours of the demo plant in 24 minutes: memory and open files of each process
 	@$(PROVISION) test

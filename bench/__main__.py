@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from bench import devices, processor, sparkplug, store
+from bench import devices, processor, protection, sparkplug, store
 from bench.rig import Figure, Rig, as_json, as_table, broker
 
 Part = Callable[[Rig, Path], Coroutine[Any, Any, list[Figure]]]
@@ -34,6 +34,7 @@ PARTS: Final[dict[str, Part]] = {
     "sparkplug": _sparkplug,
     "duckdb": store.duckdb,
     "postgres": store.postgres,
+    "protection": protection.protection,
 }
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,15 @@ from bench.rig import (
 from processors import PROCESSORS
 from uns.codec import Codec
 from uns.model.path import key_of
+from uns.model.plant import digest
 from uns.mqtt.acl import bridge_user
 from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Message
 from uns.runtime.clock import PlantClock, wall_ms
 from uns.runtime.outbox import Outbox
+from uns.runtime.ownership import Claimant
+from uns.runtime.record import Answer
+from uns.runtime.resume import Rebuilt
 from uns.runtime.runner import Runner, RunnerWiring, subscriptions
 
 EVENTS = 20_000
@@ -40,38 +45,52 @@ _ECHO_FIRST = b'{"good":0}'
 ORDER_TOPIC = f"{LINE}/_state/order/{key_of('PO-1')}"
 
 
-def runner(rig: Rig, folder: Path) -> tuple[Runner[Any], MqttClient]:
-    """The real runner with the real order processor."""
+class NoRecord:
+    """A record with nothing on it; see uns.runtime.record."""
 
-    async def nothing(_topic: str) -> bytes | None:
+    async def newest(self, _topic: str) -> bytes | None:
+        """Nothing."""
         return None
 
-    client = MqttClient(rig.address("processor"), CLIENT)
+    async def events(self, *_span: Any) -> Answer:
+        """Nothing."""
+        return Answer([], None)
+
+    async def rebuilt(self, *_of: Any) -> Rebuilt | None:
+        """Nothing."""
+        return None
+
+
+def runner(rig: Rig, folder: Path) -> Runner[Any]:
+    """The real runner with the real order processor."""
     wiring: RunnerWiring[Any] = RunnerWiring(
         processor=PROCESSORS[PROCESSOR](rig.plant),
         line=LINE,
         enterprise=rig.plant.enterprise,
+        plant=digest(rig.plant),
         codec=Codec(rig.plant),
-        client=client,
-        visitor=MqttClient(rig.address("processor"), "bench-visitor", clean_session=True),
+        client=MqttClient(rig.address("processor"), CLIENT),
+        visit=partial(
+            MqttClient, rig.address("processor"), "bench-visitor", clean_session=True, once=True
+        ),
+        claimant=Claimant("bench", "bench"),
         outbox=Outbox(folder / "outbox.sqlite"),
         clock=PlantClock(wall_ms(), wall_ms()),
-        stored_state=nothing,
+        record=NoRecord(),
     )
-    return Runner(wiring), client
+    return Runner(wiring)
 
 
 async def _loop_rate(rig: Rig, folder: Path) -> float:
     await reserve(rig, "processor", CLIENT, subscriptions(LINE))
     await publish_all(rig, [released_event(), *counted_events(EVENTS)])
-    runs, client = runner(rig, folder)
+    runs = runner(rig, folder)
     started = time.perf_counter()
-    async with client:
-        task = asyncio.create_task(runs.run())
-        await until(lambda: _reached(runs) >= EVENTS, 120)
-        seconds = time.perf_counter() - started
-        task.cancel()
-        await asyncio.wait({task})
+    task = asyncio.create_task(runs.run())
+    await until(lambda: _reached(runs) >= EVENTS, 120)
+    seconds = time.perf_counter() - started
+    task.cancel()
+    await asyncio.wait({task})
     return EVENTS / seconds
 
 
@@ -130,9 +149,7 @@ def _serve(rig: Rig, folder: Path, echo: bool) -> None:  # noqa: FBT001 - an arg
 
 
 async def _run(rig: Rig, folder: Path) -> None:
-    runs, client = runner(rig, folder)
-    async with client:
-        await runs.run()
+    await runner(rig, folder).run()
 
 
 async def _echo(rig: Rig) -> None:

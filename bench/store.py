@@ -2,16 +2,27 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.paho_loop import PahoLoop
-from bench.rig import CELL, Figure, Rig, publish_all, reserve, until
+from bench.rig import (
+    CELL,
+    LAST_CELL,
+    Figure,
+    Rig,
+    counted_events,
+    publish_all,
+    reserve,
+    until,
+)
 from processors import PROCESSORS
 from tools import postgres as tools_postgres
 from tools import timescale
 from tools.ground import SetupError
 from uns.codec import Codec, encode_tag
-from uns.historian.recorder import Known, line_readers
+from uns.historian.owners import line_readers
+from uns.historian.recorder import Known
 from uns.historian.rows import Batch, TagRow
 from uns.historian.sayings import own_topics
 from uns.historian.service import Historian, HistorianWiring
@@ -22,16 +33,17 @@ from uns.mqtt.message import Outgoing
 from uns.runtime.clock import wall_ms
 
 TAGS = 40_000
+QUEUED = 200_000
 INSERT_BATCH = 5_000
 TOPICS = tuple(f"{CELL}/_tag/{name}" for name in ("bore", "flatness", "cycle-time", "spindle-load"))
 
 
 class CountingStore:
-    """A store that says how many tags it has committed."""
+    """A store that says how many tags and events it has committed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.tags = 0
+        self.rows = 0
 
     @property
     def kind(self) -> str:
@@ -41,7 +53,7 @@ class CountingStore:
     def write(self, batch: Batch) -> None:
         """Write, then count."""
         self._store.write(batch)
-        self.tags += len(batch.tags)
+        self.rows += len(batch.tags) + len(batch.events)
 
     def known(self) -> Known:
         """As the store."""
@@ -60,23 +72,24 @@ def tag_messages() -> list[Outgoing]:
     ]
 
 
-async def _hub_rate(rig: Rig, location: str) -> tuple[float, str]:
-    """Tags a second from the broker's queue to committed rows, and the store's name."""
+async def _hub_rate(rig: Rig, location: str, messages: Sequence[Outgoing]) -> tuple[float, str]:
+    """Messages a second from the broker's queue to committed rows, and the store's name."""
     await reserve(rig, "historian", "historian", [f"{rig.plant.enterprise}/#"])
-    await publish_all(rig, tag_messages())
+    await publish_all(rig, messages)
     plant, store = rig.plant, CountingStore(open_store(location, wall_ms))
-    readers = line_readers(plant.lines, tuple(PROCESSORS))
+    built = {name: build(plant).states for name, build in PROCESSORS.items()}
+    readers = line_readers(plant.lines, built)
     writer = Writer(Codec(plant), store, readers, own_topics(plant.enterprise))
     client = MqttClient(rig.address("historian"), "historian")
     wiring = HistorianWiring("main", plant.enterprise, client, store, writer, wall_ms)
     started = time.perf_counter()
     async with client:
         task = asyncio.create_task(Historian(wiring).run())
-        await until(lambda: store.tags >= TAGS, 120)
+        await until(lambda: store.rows >= len(messages), 120)
         seconds = time.perf_counter() - started
         task.cancel()
         await asyncio.wait({task})
-    return TAGS / seconds, store.kind
+    return len(messages) / seconds, store.kind
 
 
 def _insert_rate(location: str) -> float:
@@ -95,26 +108,38 @@ def _insert_rate(location: str) -> float:
     return TAGS / seconds
 
 
-async def _receive_rate(rig: Rig) -> float:
+async def _receive_rate(rig: Rig, place: str, messages: Sequence[Outgoing]) -> float:
     """Bare paho: receive and ack the same messages, nothing else."""
-    await reserve(rig, "historian", "bench-receiver", [f"{CELL}/_tag/#"])
-    await publish_all(rig, tag_messages())
-    loop = PahoLoop(rig, "historian", "bench-receiver", TAGS, publish=False)
+    await reserve(rig, "historian", "bench-receiver", [f"{place}/#"])
+    await publish_all(rig, messages)
+    loop = PahoLoop(rig, "historian", "bench-receiver", len(messages), publish=False)
     return await asyncio.to_thread(loop.run)
 
 
 async def measure(rig: Rig, location: str, target: str) -> Figure:
     """One store, beside the lower of what receiving alone and inserting alone reach."""
     inserting = await asyncio.to_thread(_insert_rate, location)
-    ours, kind = await _hub_rate(rig, location)
-    receiving = await _receive_rate(rig)
+    ours, kind = await _hub_rate(rig, location, tag_messages())
+    receiving = await _receive_rate(rig, f"{CELL}/_tag", tag_messages())
     bound = min((receiving, "bare paho receive + ack"), (inserting, "the insert alone"))
     return Figure(f"broker -> {kind}", ours, "tags/s", *bound, target)
 
 
+async def catch_up(rig: Rig, location: str) -> Figure:
+    """What waited while a store was away: its queue, drained by the historian."""
+    events = counted_events(QUEUED)
+    ours, kind = await _hub_rate(rig, location, events)
+    receiving = await _receive_rate(rig, f"{LAST_CELL}/_event", events)
+    limit = receiving, "bare paho receive + ack"
+    return Figure(f"{QUEUED:,} queued -> {kind}", ours, "events/s", *limit, ">= 3x live")
+
+
 async def duckdb(rig: Rig, folder: Path) -> list[Figure]:
     """The embedded store."""
-    return [await measure(rig, f"duckdb://{folder / 'bench.duckdb'}", ">= 15k/s")]
+    return [
+        await measure(rig, f"duckdb://{folder / 'bench.duckdb'}", ">= 15k/s"),
+        await catch_up(rig, f"duckdb://{folder / 'queued.duckdb'}"),
+    ]
 
 
 async def postgres(rig: Rig, _folder: Path) -> list[Figure]:
@@ -128,4 +153,5 @@ async def postgres(rig: Rig, _folder: Path) -> list[Figure]:
             continue
         with server:
             figures.append(await measure(rig, server.dsn, ">= 12k/s"))
+            figures.append(await catch_up(rig, server.dsn))
     return figures

@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
-from uns.codec import BYTES_MAX, encode_document
+from uns.codec import BYTES_MAX, STAMPS_BYTES_MAX, encode_document
 from uns.fold import Document
 from uns.model.path import TopicError, key_of, parent
 from uns.model.plant import Place, Plant
 
-DOCUMENT_BYTES_MAX: Final = BYTES_MAX["_state"] - 64
-"""What the topic may carry, less the room for the revision that the runner adds."""
+DOCUMENT_BYTES_MAX: Final = BYTES_MAX["_state"] - STAMPS_BYTES_MAX
+"""What the topic may carry, less the room for the stamps that the runner adds."""
 SHOWN_LENGTH_MAX: Final = 48
 HORIZON_MS: Final = 250_000_000_000_000
 """Local times are shown up to the year 9892, where calendars of the standard library end."""

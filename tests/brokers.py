@@ -74,9 +74,12 @@ def free_port() -> int:
 class RunningBroker:
     """A broker process on its folder; `start`, `kill` and `pause` as the test likes."""
 
-    def __init__(self, folder: Path, plant: Plant, command: Command | None = None) -> None:
+    def __init__(
+        self, folder: Path, plant: Plant, command: Command | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.plant = plant
         self.folder = folder
+        self.host = host
         self.port, self.ws_port = free_port(), free_port()
         self._password_of = kept_passwords(folder / "secrets.json")
         tester = (Grant(READ, "#"), Grant(READ, "$SYS/#"), Grant(WRITE, "#"))
@@ -84,14 +87,14 @@ class RunningBroker:
             *broker_users(plant, self._password_of),
             BrokerUser(TESTER, self._password_of(TESTER), tester),
         ]
-        setup = BrokerSetup(str(folder), self.port, self.ws_port, run_as=current_user())
+        setup = BrokerSetup(str(folder), self.port, self.ws_port, host, run_as=current_user())
         prepare_broker(setup, self.users)
         self.command = command or broker_command(find_mosquitto(folder), folder)
         self.process: subprocess.Popen[bytes] | None = None
 
     def address(self, user: str = TESTER) -> Address:
         """Where it listens, as a user; the tester may read and write everything."""
-        return Address("127.0.0.1", self.port, user, self._password_of(user))
+        return Address(self.host, self.port, user, self._password_of(user))
 
     def start(self) -> None:
         """Start it and wait until it listens."""
@@ -135,7 +138,7 @@ class RunningBroker:
 
     def _listens(self) -> bool:
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection((self.host, self.port), timeout=1).close()
         except OSError:
             return False
         return True

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 from tests.brokers import small_plant
 from uns.codec import Codec, encode_document, encode_event, encode_tag
 from uns.fold import Document, Draft
-from uns.historian.recorder import Readers, line_readers
+from uns.historian.owners import Readers, line_readers
 from uns.historian.store import Store
 from uns.historian.writer import Writer
 from uns.model.observation import Scalar
@@ -16,7 +16,7 @@ MILL: Final = f"{LINE}/mill"
 WASH: Final = f"{LINE}/wash"
 PLC: Final = f"plc:{to_dotted(LINE)}"
 NOON: Final = 1_765_454_400_000
-PROCESSORS: Final = ("oee", "quality")
+PROCESSORS: Final = {"oee": frozenset({"oee"}), "quality": frozenset({"quality"})}
 READERS: Final[Readers] = line_readers([LINE], PROCESSORS)
 
 
@@ -61,10 +61,19 @@ def state(name: str, rev: int, document: Document, place: str = LINE) -> Sent:
     return Sent(f"{place}/_state/{name}", encode_document(body))
 
 
+def cleared(topic: str, *, dup: bool = False) -> Sent:
+    """The deletion of a retained topic."""
+    return Sent(topic, b"", dup=dup)
+
+
 def resume(
-    processor: str, rev: int, marks: dict[str, tuple[int, int]], owner_epoch: int = 1
+    processor: str,
+    rev: int,
+    marks: dict[str, tuple[int, int]],
+    owner_epoch: int = 1,
+    **more: int,
 ) -> Sent:
-    """The resume document of a processor."""
+    """The resume document of a processor; `more`: output_epoch, base_rev."""
     document = {
         "summary": f"rev {rev}",
         "processor": processor,
@@ -72,6 +81,7 @@ def resume(
         "owner_epoch": owner_epoch,
         "marks": marks,
         "state": {"n": rev},
+        **more,
     }
     return Sent(f"{LINE}/_hub/processor/{processor}", encode_document(document))
 

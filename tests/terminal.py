@@ -42,7 +42,7 @@ class Cli:
         self._patch = patch
         self._capsys = capsys
 
-    def __call__(self, *arguments: str | Path) -> Answer:
+    def __call__(self, *arguments: str | Path | int) -> Answer:
         self._patch.setattr(sys, "argv", ["uns", *map(str, arguments)])
         self._capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
@@ -51,7 +51,7 @@ class Cli:
         assert isinstance(code, int)
         return Answer(code, *self._capsys.readouterr())
 
-    def fails(self, code: int, *arguments: str | Path) -> str:
+    def fails(self, code: int, *arguments: str | Path | int) -> str:
         """The one line on standard error of a command that cannot be done."""
         answer = self(*arguments)
         assert (answer.code, answer.out) == (code, ""), answer

@@ -7,23 +7,22 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from math import isinf
 from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from uns.fold import Document, Draft
+from uns.model.commands import COMMANDS, Command, command_named
 from uns.model.events import (
     BRIDGE_EVENTS,
-    COMMANDS,
     EVENTS,
-    Command,
     Event,
     Rejected,
     Released,
     Reply,
     Tag,
-    command_named,
 )
 from uns.model.observation import Quality, Scalar
 from uns.model.path import RETAINED, Topic, TopicError, level_of, parent, parse_topic, to_dotted
@@ -38,6 +37,8 @@ BYTES_MAX: Final[dict[str, int]] = {
     "_hub": 256_000,
 }
 DEPTH_MAX: Final = 32
+SEAL_DIGITS: Final = 16
+STAMPS_BYTES_MAX: Final = 120
 TOPICS_CACHED: Final = 20_000
 REASON_LENGTH_MAX: Final = 300
 PROCESSOR_SOURCE: Final = "processor"
@@ -183,7 +184,7 @@ def parse_json(payload: bytes) -> Document:
         raise _RefusedError("bad-json", f"nested deeper than {DEPTH_MAX}") from None
     if not isinstance(value, dict):
         raise _RefusedError("bad-json", "the payload must be a JSON object")
-    if _depth(value) > DEPTH_MAX:
+    if payload.count(b"{") + payload.count(b"[") > DEPTH_MAX and _depth(value) > DEPTH_MAX:
         raise _RefusedError("bad-json", f"nested deeper than {DEPTH_MAX}")
     if b"\\u" in payload and not all(map(_is_storable, _texts(value))):
         raise _RefusedError("bad-json", "a text holds NUL or half a surrogate pair")
@@ -266,6 +267,24 @@ def encode_document(document: Mapping[str, Any]) -> bytes:
     ValueError on NaN.
     """
     return _compact(document).encode(errors="replace")
+
+
+class Stamps(NamedTuple):
+    """What a public `_state` document carries beside its content, at its end and in this order.
+
+    drawn_ms: plant time of the last tick before it was drawn.
+    """
+
+    rev: int
+    owner_epoch: int
+    drawn_ms: int
+
+
+def encode_state(document: Document, stamps: Stamps) -> bytes:
+    """A public document as it is published; its last key seals all bytes before it."""
+    content = encode_document({**document, **stamps._asdict()})
+    seal = sha256(content).hexdigest()[:SEAL_DIGITS]
+    return content[:-1] + f',"seal":"{seal}"}}'.encode()
 
 
 def encode_event(draft: Draft, source: str, epoch: int, seq: int) -> bytes:

@@ -76,6 +76,10 @@ class Processor(Protocol[S]):
         """Event types this processor folds."""
 
     @property
+    def states(self) -> frozenset[str]:
+        """The names after `_state/` that it writes, and nobody else."""
+
+    @property
     def state_type(self) -> type[S]:
         """The class of its state."""
 

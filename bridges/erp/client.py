@@ -27,7 +27,7 @@ from bridges.erp.mapping import (
     reply,
 )
 from uns.codec import Message, Reject, parse_json
-from uns.model.events import ReleaseOrder
+from uns.model.commands import ReleaseOrder
 from uns.model.observation import BadInput, Link, Observation
 from uns.model.path import TopicError, parse_topic
 from uns.model.plant import Plant

@@ -37,6 +37,11 @@ class Genealogy:
         return frozenset({Consumed.type_name, Produced.type_name})
 
     @property
+    def states(self) -> frozenset[str]:
+        """What stands below `_state` of its cells."""
+        return frozenset({"genealogy"})
+
+    @property
     def state_type(self) -> type[LineGenealogy]:
         """The line's cells."""
         return LineGenealogy

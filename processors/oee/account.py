@@ -1,15 +1,19 @@
 """Carrying one cell's time forward: pieces close, stops open and end, shifts turn.
 
 Rules, each with a test in tests/golden/oee:
-- A fact stamped before the open piece began counts from there: time never runs back.
+- A state or order stamped before the open piece began takes back what was closed since, as far as
+  `past` reaches (late.py), but never behind the last change of its own kind: it counts from there.
+- Time before the first fact with a stamp that can be believed is no time.
 - Pieces are cut at shift edges. A cell silent for more than WINDOWS_MAX windows is unknown for
   the rest of its silence, in one interval.
 - A stop runs from leaving EXECUTE until EXECUTE, unloading or planned time; unknown time does not
   end it. Shorter than the cell's micro-stop threshold, its pieces are production time. Until that
   is known they wait; more than UNDECIDED_MAX of them make it a real stop.
-- A count of another order, or of the shift before, becomes an interval without length.
+- A count of another order, or of a shift that is over, becomes an interval without length there.
 """
 
+from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from processors.base import replace
@@ -22,6 +26,8 @@ from processors.oee.elements import (
     timed,
 )
 from processors.oee.state import (
+    PAST_MAX,
+    SHIFTS_KEPT,
     UNDECIDED_MAX,
     WINDOWS_MAX,
     CellTime,
@@ -62,23 +68,21 @@ class Account:
         self.drafts: list[Draft] = []
         self.booked: list[Booked] = []
 
-    def take(self, event: Event) -> None:
-        """One fact of this cell."""
-        open_ = self.cell.open
-        at_ms = max(event.at_ms, open_.start_ms)
+    def take(self, event: Event, at_ms: int) -> None:
+        """One fact of this cell, taken to be of `at_ms`."""
         self.advance_to(at_ms)
         match event:
-            case StateChanged() if (event.state, event.fault) != (open_.state, open_.fault):
-                if event.state != open_.state:
-                    self.cell = replace(self.cell, since_ms=at_ms)
-                self._turn(at_ms, state=event.state, fault=event.fault)
-            case Loaded() if (event.order_id, event.item) != (open_.order_id, open_.item):
-                self._turn(at_ms, order_id=event.order_id, item=event.item)
+            case StateChanged():
+                self._change(at_ms, state=event.state, fault=event.fault)
+            case Loaded():
+                self._change(at_ms, order_id=event.order_id, item=event.item)
             case Counted():
                 self._count(event, at_ms)
 
     def advance_to(self, at_ms: int) -> None:
         """Cut the open piece at every shift edge up to and including `at_ms`."""
+        if self._calendar.covers(at_ms) and not self._calendar.covers(self.cell.open.start_ms):
+            self._begin(at_ms)
         for _ in range(WINDOWS_MAX):
             edge_ms = self.cell.open.window.end_ms
             if at_ms < edge_ms:
@@ -87,12 +91,52 @@ class Account:
         if at_ms >= self.cell.open.window.end_ms:
             self._skip_to(self._window_at(at_ms))
 
+    def _begin(self, at_ms: int) -> None:
+        window = self._window_at(at_ms)
+        kept = (ShiftSums(window=window),)
+        self.cell = replace(self.cell, since_ms=at_ms, at_ms=at_ms, shifts=kept)
+        self._open(replace(self.cell.open, start_ms=at_ms, window=window))
+
+    def _change(self, at_ms: int, **changes: Any) -> None:
+        """The cell has another state or order from `at_ms` on."""
+        open_ = self.cell.open
+        if changes.items() <= vars(open_).items():
+            return
+        at_ms = max(at_ms, self._reach(changes))
+        if changes.get("state", open_.state) != open_.state:
+            self.cell = replace(self.cell, since_ms=at_ms)
+        if at_ms >= open_.start_ms:
+            self._turn(at_ms, **changes)
+        else:
+            self._change_back(at_ms, changes)
+
+    def _reach(self, changes: dict[str, Any]) -> int:
+        """Since when nothing of the kind of `changes` has changed, as far as the past tells."""
+        open_, past = self.cell.open, reversed(self.cell.past)
+        same = [c.piece for c in takewhile(lambda c: _agree(c.piece, open_, changes), past)]
+        return same[-1].start_ms if same else open_.start_ms
+
+    def _change_back(self, at_ms: int, changes: dict[str, Any]) -> None:
+        """Take back what was closed since `at_ms`, and pass it again with the changes."""
+        open_, past = self.cell.open, self.cell.past
+        gone = [one for one in past if one.end_ms > at_ms]
+        for one in reversed(gone):
+            self._take_back(one, max(at_ms, one.piece.start_ms))
+        first = replace(gone[0].piece, start_ms=at_ms, made=Sums())
+        self.cell = replace(self.cell, open=first, past=past[: len(past) - len(gone)])
+        self._remember(gone[0].piece, at_ms)
+        self._turn(at_ms, **changes)
+        for piece in (*(one.piece for one in gone[1:]), open_):
+            self._turn(piece.start_ms, **{**_context(piece), **changes})
+        self.cell = replace(self.cell, open=added(self.cell.open, open_.made))
+
     def _window_at(self, at_ms: int) -> ShiftWindow:
         return ShiftWindow.of(self._calendar.window_at(at_ms))
 
     def _skip_to(self, window: ShiftWindow) -> None:
         silent = replace(self.cell.open, state=UNKNOWN, fault=None)
         self._book(silent, "unknown", window.start_ms)
+        self.cell = replace(self.cell, past=())
         self._open(replace(self.cell.open, start_ms=window.start_ms, window=window))
 
     def _turn(self, at_ms: int, **changes: Any) -> None:
@@ -106,17 +150,24 @@ class Account:
         if young and len(self.cell.undecided) < UNDECIDED_MAX:
             if is_stopped(self._plant, piece):
                 waiting = (*self.cell.undecided, Closed(piece=piece, end_ms=end_ms))
-                self.cell = replace(self.cell, undecided=waiting)
+                self.cell = replace(self.cell, undecided=waiting, past=())
                 return
         elif self.cell.stop is not None and self.cell.stop.is_open:
             self._judge(micro=False)
         self._book(piece, element_of(self._plant, piece), end_ms)
+        self._remember(piece, end_ms)
+
+    def _remember(self, piece: Piece, end_ms: int) -> None:
+        if end_ms > piece.start_ms:
+            closed = Closed(piece=replace(piece, made=Sums()), end_ms=end_ms)
+            self.cell = replace(self.cell, past=(*self.cell.past, closed)[-PAST_MAX:])
 
     def _open(self, piece: Piece) -> None:
-        if piece.window != self.cell.open.window:
-            over = ShiftSums(window=self.cell.open.window, sums=self.cell.shift)
-            self.cell = replace(self.cell, last=over, shift=Sums())
-        self.cell = replace(self.cell, open=piece, at_ms=piece.start_ms)
+        shifts = self.cell.shifts
+        if piece.window.start_ms > shifts[-1].window.start_ms:
+            shifts = (*shifts[-SHIFTS_KEPT:], ShiftSums(window=piece.window))
+        at_ms = max(self.cell.at_ms, piece.start_ms)
+        self.cell = replace(self.cell, open=piece, at_ms=at_ms, shifts=shifts)
         if is_stopped(self._plant, piece):
             self._stop(piece)
         elif element_of(self._plant, piece) != "unknown":
@@ -139,7 +190,7 @@ class Account:
             start_ms=piece.start_ms,
             again=again,
         )
-        self.cell = replace(self.cell, stop=stop)
+        self.cell = replace(self.cell, stop=stop, past=())
         body = {key: getattr(stop, key) for key in ("stop_id", "state", "reason", "order_id")}
         self._draft(Stopped.type_name, piece.start_ms, body)
 
@@ -148,7 +199,7 @@ class Account:
         if stop is None or not stop.is_open:
             return
         self._judge(micro=not stop.decided)
-        self.cell = replace(self.cell, stop=replace(stop, end_ms=at_ms))
+        self.cell = replace(self.cell, stop=replace(stop, end_ms=at_ms), past=())
         body = {
             "stop_id": stop.stop_id,
             "state": stop.state,
@@ -170,33 +221,49 @@ class Account:
             self._book(one.piece, element, one.end_ms)
 
     def _count(self, event: Counted, at_ms: int) -> None:
-        open_, last = self.cell.open, self.cell.last
+        open_ = self.cell.open
         order_id, item = event.order_id or open_.order_id, event.item or open_.item
         made = counted(self._place.cell, item, event)
-        window = open_.window
-        if last is not None and event.at_ms < window.start_ms:
-            window = last.window
+        window = self._window_of(at_ms)
         if (window, order_id, item) == (open_.window, open_.order_id, open_.item):
+            at_ms = max(at_ms, self.cell.at_ms)
             self.cell = replace(self.cell, open=added(open_, made), at_ms=at_ms)
             return
-        stamp_ms = max(window.start_ms, min(event.at_ms, window.end_ms))
         context = {"order_id": order_id, "item": item, "window": window}
-        late = replace(open_, start_ms=stamp_ms, made=made, **context)
-        self._book(late, element_of(self._plant, late), stamp_ms)
+        beside = replace(open_, start_ms=at_ms, made=made, **context)
+        self._book(beside, element_of(self._plant, beside), at_ms)
+
+    def _window_of(self, at_ms: int) -> ShiftWindow:
+        """The window of a fact, as the cell knows it: a long pause has its pieces by who asks."""
+        known = (one.window for one in self.cell.shifts)
+        inside = (window for window in known if window.start_ms <= at_ms < window.end_ms)
+        return next(inside, None) or self._window_at(at_ms)
 
     def _book(self, piece: Piece, element: Element, end_ms: int) -> None:
         """Sum up a closed piece where it belongs: its shift, its order, and an interval."""
         sums = timed(piece, element, end_ms)
-        if end_ms <= piece.start_ms and not sums.pq:
-            return
-        last = self.cell.last
-        if piece.window == self.cell.open.window or last is None:
-            self.cell = replace(self.cell, shift=self.cell.shift + sums)
-        else:
-            self.cell = replace(self.cell, last=replace(last, sums=last.sums + sums))
+        if sums.elapsed_ms or sums.pq:
+            self._sum_up(piece, sums, end_ms)
+            self._draft(OeeInterval.type_name, end_ms, self._interval(piece, element, end_ms))
+
+    def _take_back(self, closed: Closed, from_ms: int) -> None:
+        """The time of a closed piece from an instant on: an interval that runs backwards."""
+        element = element_of(self._plant, closed.piece)
+        back = replace(closed.piece, start_ms=closed.end_ms)
+        sums = Sums().model_copy(update={f"{element}_ms": from_ms - closed.end_ms})
+        self._sum_up(back, sums, closed.end_ms)
+        self._draft(OeeInterval.type_name, from_ms, self._interval(back, element, from_ms))
+
+    def _sum_up(self, piece: Piece, sums: Sums, end_ms: int) -> None:
+        self.cell = replace(
+            self.cell,
+            shifts=tuple(
+                replace(one, sums=one.sums + sums) if one.window == piece.window else one
+                for one in self.cell.shifts
+            ),
+        )
         if piece.order_id is not None:
             self.booked.append(Booked(piece.order_id, piece.item, sums, end_ms))
-        self._draft(OeeInterval.type_name, end_ms, self._interval(piece, element, end_ms))
 
     def _interval(self, piece: Piece, element: Element, end_ms: int) -> dict[str, Any]:
         counts = ("pq", "gq", "sq", "rq", "ideal_ms", "ideal_good_ms")
@@ -222,4 +289,13 @@ def first_seen(plant: Plant, place: Place, at_ms: int) -> CellTime:
     piece = Piece(
         state=UNKNOWN, fault=None, order_id=None, item=None, window=window, start_ms=at_ms
     )
-    return CellTime(open=piece, since_ms=at_ms, at_ms=at_ms)
+    kept = (ShiftSums(window=window),)
+    return CellTime(open=piece, since_ms=at_ms, at_ms=at_ms, shifts=kept)
+
+
+def _agree(piece: Piece, other: Piece, fields: Iterable[str]) -> bool:
+    return all(getattr(piece, name) == getattr(other, name) for name in fields)
+
+
+def _context(piece: Piece) -> dict[str, Any]:
+    return {name: value for name, value in vars(piece).items() if name not in ("start_ms", "made")}

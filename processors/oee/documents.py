@@ -1,4 +1,4 @@
-"""The public documents of OEE: live and for the last shift, by cell, line and order; the stop.
+"""The public documents of OEE: live and for the shifts before, by cell, line and order; the stop.
 
 Every document with a ratio carries the sums it was made from: uns.model.kpi.oee makes the one
 from the other, to the digit.
@@ -11,8 +11,9 @@ from processors.base import clock_text, percent, shown, topic_key, zone_of
 from processors.oee import orders as of_orders
 from processors.oee.account import first_seen
 from processors.oee.elements import is_stopped
+from processors.oee.late import final_until
 from processors.oee.live import Live, live
-from processors.oee.state import LineTime, OrderSums, ShiftWindow, Stop
+from processors.oee.state import LineTime, OrderSums, ShiftSums, ShiftWindow, Stop
 from uns.fold import Document
 from uns.model.equipment import STATES, UNKNOWN
 from uns.model.kpi import Sums, oee
@@ -31,18 +32,20 @@ def line_documents(plant: Plant, state: LineTime) -> Mapping[str, Document]:
         for place in plant.lines.get(state.line, ())
         if place.path in state.cells
     }
-    documents = dict(entry for one in cells.values() for entry in _of_cell(plant, one))
+    documents = dict(
+        entry for one in cells.values() for entry in _of_cell(plant, one, state.heard_ms)
+    )
     documents.update(_of_line(plant, state, cells))
     return documents
 
 
-def _of_cell(plant: Plant, one: Live) -> Iterator[Entry]:
+def _of_cell(plant: Plant, one: Live, heard_ms: int) -> Iterator[Entry]:
     path = one.place.path
     yield f"{path}/_state/oee", _oee_document(plant, one)
     yield f"{path}/_state/cell", _cell_document(plant, one)
     if one.cell.stop is not None:
         yield f"{path}/_state/stop", _stop_document(plant, one, one.cell.stop)
-    yield from _of_last_shift(plant, path, one)
+    yield from _of_shifts(plant, path, one, heard_ms)
 
 
 def _of_line(plant: Plant, state: LineTime, cells: Mapping[str, Live]) -> Iterator[Entry]:
@@ -56,15 +59,17 @@ def _of_line(plant: Plant, state: LineTime, cells: Mapping[str, Live]) -> Iterat
     method = {"method": plant.policy.line_method, "bottleneck": place.line.bottleneck}
     document = {**_oee_document(plant, neck), **method, "cells": of_cells}
     yield f"{state.line}/_state/oee", {**document, "at_ms": document.pop("at_ms")}
-    yield from _of_last_shift(plant, state.line, neck)
+    yield from _of_shifts(plant, state.line, neck, state.heard_ms)
+    yield from _of_orders(plant, state, neck)
+
+
+def _of_orders(plant: Plant, state: LineTime, neck: Live) -> Iterator[Entry]:
     for order_id, order in of_orders.booked(state.orders, neck.orders).items():
         key = topic_key(order_id)
-        ended_ms = order.unloaded_ms
-        if key and (ended_ms is None or state.now_ms < ended_ms + ORDER_SHOWN_AFTER_MS):
-            yield (
-                f"{state.line}/_state/oee-order/{key}",
-                _order_document(plant, neck, order_id, order),
-            )
+        settled_ms = order.settled_ms
+        if key and (settled_ms is None or state.heard_ms < settled_ms + ORDER_SHOWN_AFTER_MS):
+            document = _order_document(plant, neck, order_id, order)
+            yield f"{state.line}/_state/oee-order/{key}", document
 
 
 def _unheard(plant: Plant, place: Place, now_ms: int) -> Live:
@@ -124,34 +129,50 @@ def _shift(window: ShiftWindow) -> dict[str, Any]:
     return {"id": window.id, "start_ms": window.start_ms, "end_ms": window.end_ms}
 
 
-def _of_last_shift(plant: Plant, path: str, one: Live) -> Iterator[Entry]:
-    if one.last is None or (key := topic_key(one.last[0].id)) is None:
-        return
-    window, sums = one.last
-    figures = _figures(sums)
-    yield (
-        f"{path}/_state/oee-shift/{key}",
-        {
-            "summary": f"{_headline(figures)} {_shift_name(window)}, over",
-            **figures,
-            "shift": _shift(window),
-            "policy_id": plant.policy.id,
-            "final": False,
-            "at_ms": window.end_ms,
-        },
-    )
+def _of_shifts(plant: Plant, path: str, one: Live, heard_ms: int) -> Iterator[Entry]:
+    final_ms = final_until(plant, one.cell, heard_ms)
+    for shift in one.before:
+        key = topic_key(shift.window.id)
+        if key is not None:
+            final = one.is_final(shift.window, final_ms)
+            document = _shift_document(plant, one, shift, final=final)
+            yield f"{path}/_state/oee-shift/{key}", document
+
+
+def _shift_document(plant: Plant, one: Live, shift: ShiftSums, *, final: bool) -> Document:
+    figures = _figures(shift.sums)
+    corrections = one.cell.corrections.get(shift.window.id, 0)
+    name = _shift_name(shift.window)
+    return {
+        "summary": f"{_headline(figures)} {name}, over, {_standing(corrections, final=final)}",
+        **figures,
+        "shift": _shift(shift.window),
+        "policy_id": plant.policy.id,
+        **_finality(corrections, final=final),
+        "at_ms": shift.window.end_ms,
+    }
+
+
+def _finality(corrections: int, *, final: bool) -> Document:
+    return {"provisional": not final, "final": final, "corrections": corrections}
+
+
+def _standing(corrections: int, *, final: bool) -> str:
+    word = "final" if final else "provisional"
+    return f"{word}, corrected {corrections} x" if corrections else word
 
 
 def _order_document(plant: Plant, neck: Live, order_id: str, order: OrderSums) -> Document:
-    figures = _figures(order.sums)
+    figures, final = _figures(order.sums), order.settled_ms is not None
+    standing = f", {_standing(order.corrections, final=final)}" if final else ""
     return {
-        "summary": f"{_headline(figures)} {shown(order_id)} {shown(order.item)}",
+        "summary": f"{_headline(figures)} {shown(order_id)} {shown(order.item)}{standing}",
         **figures,
         "order_id": order_id,
         "item": order.item,
         "bottleneck": neck.place.line.bottleneck,
         "policy_id": plant.policy.id,
-        "provisional": True,
+        **_finality(order.corrections, final=final),
         "at_ms": neck.at_ms if order.unloaded_ms is None else order.unloaded_ms,
     }
 

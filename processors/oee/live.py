@@ -5,9 +5,10 @@ A pure reading of the state: nothing is booked, so time may be shown as often as
 
 from dataclasses import dataclass
 
+from processors.base import replace
 from processors.oee.account import Account, Booked
 from processors.oee.elements import element_of, is_micro, is_stopped, provisional, timed
-from processors.oee.state import CellTime, Piece, ShiftWindow
+from processors.oee.state import CellTime, Piece, ShiftSums, ShiftWindow
 from uns.model.kpi import Sums
 from uns.model.plant import Place, Plant
 
@@ -16,15 +17,21 @@ from uns.model.plant import Place, Plant
 class Live:
     """One cell at `at_ms`: its sums with the open interval in them.
 
-    last: window and sums of the shift before. orders: pieces not yet in the line's order sums.
+    before: the shifts before the current one, oldest first.
+    orders: pieces not yet in the line's order sums.
     """
 
     place: Place
     cell: CellTime
     at_ms: int
     shift: Sums
-    last: tuple[ShiftWindow, Sums] | None
+    before: tuple[ShiftSums, ...]
     orders: tuple[Booked, ...]
+
+    def is_final(self, window: ShiftWindow, final_ms: int) -> bool:
+        """Whether a shift ended by `final_ms`, and no time of it waits for its stop's judgement."""
+        waits = any(one.piece.window == window for one in self.cell.undecided)
+        return window.end_ms <= final_ms and not waits
 
 
 def live(plant: Plant, place: Place, cell: CellTime, now_ms: int) -> Live:
@@ -33,8 +40,7 @@ def live(plant: Plant, place: Place, cell: CellTime, now_ms: int) -> Live:
     account.advance_to(now_ms)
     now = account.cell
     pieces = _unbooked(plant, place, now, now_ms)
-    current = [sums for piece, sums in pieces if piece.window == now.open.window]
-    before = [sums for piece, sums in pieces if piece.window != now.open.window]
+    *before, current = (_with(shift, pieces) for shift in now.shifts)
     orders = [
         Booked(p.order_id, p.item, sums, now_ms) for p, sums in pieces if p.order_id is not None
     ]
@@ -42,10 +48,15 @@ def live(plant: Plant, place: Place, cell: CellTime, now_ms: int) -> Live:
         place=place,
         cell=now,
         at_ms=now_ms,
-        shift=sum(current, now.shift),
-        last=(now.last.window, sum(before, now.last.sums)) if now.last else None,
+        shift=current.sums,
+        before=tuple(before),
         orders=(*account.booked, *orders),
     )
+
+
+def _with(shift: ShiftSums, pieces: list[tuple[Piece, Sums]]) -> ShiftSums:
+    mine = [sums for piece, sums in pieces if piece.window == shift.window]
+    return replace(shift, sums=sum(mine, shift.sums)) if mine else shift
 
 
 def _unbooked(plant: Plant, place: Place, cell: CellTime, now_ms: int) -> list[tuple[Piece, Sums]]:

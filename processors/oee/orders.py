@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from processors.base import replace
 from processors.oee.account import Booked
-from processors.oee.state import ORDERS_MAX, OrderSums
+from processors.oee.state import ORDERS_MAX, CellTime, OrderSums
 
 Orders = dict[str, OrderSums]
 
@@ -14,7 +14,9 @@ def booked(orders: Orders, pieces: Iterable[Booked]) -> Orders:
     out = dict(orders)
     for piece in pieces:
         before = out.get(piece.order_id) or OrderSums(item=piece.item, unloaded_ms=piece.end_ms)
-        unloaded_ms = None if before.unloaded_ms is None else piece.end_ms
+        unloaded_ms = before.unloaded_ms
+        if unloaded_ms is not None:
+            unloaded_ms = max(unloaded_ms, piece.end_ms)
         sums = before.sums + piece.sums
         out[piece.order_id] = replace(before, sums=sums, unloaded_ms=unloaded_ms)
     return _bounded(out)
@@ -29,8 +31,32 @@ def loaded(orders: Orders, order_id: str | None, item: str | None, at_ms: int) -
     }
     if order_id is not None:
         mine = orders.get(order_id) or OrderSums(item=item)
-        out[order_id] = replace(mine, item=item or mine.item, unloaded_ms=None)
+        out[order_id] = replace(mine, item=item or mine.item, unloaded_ms=None, settled_ms=None)
     return _bounded(out)
+
+
+def settled(orders: Orders, neck: CellTime, final_ms: int, at_ms: int) -> Orders:
+    """The orders; final are those unloaded by `final_ms`, but for time that waits for its stop."""
+    waiting = {one.piece.order_id for one in neck.undecided}
+    ended = {
+        key: replace(order, settled_ms=at_ms)
+        for key, order in orders.items()
+        if order.settled_ms is None
+        and order.unloaded_ms is not None
+        and order.unloaded_ms <= final_ms
+        and key not in waiting
+    }
+    return {**orders, **ended} if ended else orders
+
+
+def corrected(orders: Orders, before: Orders, at_ms: int) -> Orders:
+    """The orders, with a correction more for each that was final and has other sums now."""
+    return {
+        key: replace(order, corrections=order.corrections + 1, settled_ms=at_ms)
+        if order.settled_ms is not None and before[key].sums != order.sums
+        else order
+        for key, order in orders.items()
+    }
 
 
 def _bounded(orders: Orders) -> Orders:

@@ -1,7 +1,8 @@
 """A cell's time as pieces: one state, one order and item, in one shift window each.
 
 Closed pieces are summed up; only the open one, and those of a stop too young to be judged, are
-kept as pieces. Times are ms since epoch, counts are pieces.
+kept as pieces, and the last few closed ones, so that a late change finds its place. Times are ms
+since epoch, counts are pieces.
 """
 
 from typing import Final
@@ -15,6 +16,10 @@ from uns.model.kpi import Sums
 ORDERS_MAX: Final = 20
 UNDECIDED_MAX: Final = 16
 WINDOWS_MAX: Final = 64
+SHIFTS_KEPT: Final = 4
+"""Windows (shifts and pauses) before the current one that have sums and a document."""
+PAST_MAX: Final = 4
+"""Closed pieces behind the open one that a late change may take back."""
 
 
 class ShiftWindow(State):
@@ -49,7 +54,7 @@ class Piece(State):
 
 
 class Closed(State):
-    """A piece that ended, and waits for its stop to be judged."""
+    """A piece that ended."""
 
     piece: Piece
     end_ms: int
@@ -78,17 +83,22 @@ class Stop(State):
 
 
 class ShiftSums(State):
-    """What a shift that is over came to, so far."""
+    """What the closed pieces of a shift came to, so far."""
 
     window: ShiftWindow
-    sums: Sums
+    sums: Sums = Sums()
 
 
 class CellTime(State):
-    """One cell. `shift` sums the closed pieces of the open piece's window.
+    """One cell.
 
     since_ms: when it entered its state; at_ms: its last change.
     stop: the open stop, or the last one.
+    shifts: the open piece's window, last, and up to SHIFTS_KEPT before it.
+    past: up to PAST_MAX closed pieces up to the open one, of the time since a stop began or ended.
+    waits: it is unknown, or its facts since then have not caught up with its line's event time.
+    final_ms: what ended by then was final when it last waited, and stays so.
+    corrections: by the id of a shift that was final, how many facts changed it afterwards.
     """
 
     open: Piece
@@ -96,25 +106,36 @@ class CellTime(State):
     at_ms: int
     undecided: tuple[Closed, ...] = ()
     stop: Stop | None = None
-    shift: Sums = Sums()
-    last: ShiftSums | None = None
+    shifts: tuple[ShiftSums, ...]
+    past: tuple[Closed, ...] = ()
+    final_ms: int = 0
+    waits: bool = True
+    corrections: dict[str, int] = Field(default_factory=dict)
 
 
 class OrderSums(State):
-    """What an order came to at the bottleneck; `unloaded_ms` is None while it is loaded there."""
+    """What an order came to at the bottleneck; `unloaded_ms` is None while it is loaded there.
+
+    settled_ms: the event time at which it was found final, or last corrected.
+    corrections: how many facts changed it after it was final.
+    """
 
     item: str | None
     sums: Sums = Sums()
     unloaded_ms: int | None = None
+    settled_ms: int | None = None
+    corrections: int = 0
 
 
 class LineTime(State):
     """The cells of a line by path, and the last ORDERS_MAX orders of its bottleneck cell.
 
     now_ms: the latest time heard of; the only thing a tick moves.
+    heard_ms: the event time of the line: the latest stamp of its facts, 0 before the first.
     """
 
     line: str
     now_ms: int = 0
+    heard_ms: int = 0
     cells: dict[str, CellTime] = Field(default_factory=dict)
     orders: dict[str, OrderSums] = Field(default_factory=dict)

@@ -29,13 +29,18 @@ class OrderProgress:
 
     @property
     def version(self) -> int:
-        """Raised when old states can no longer be read."""
-        return 1
+        """Raised when a state is folded otherwise, or old ones can no longer be read."""
+        return 2
 
     @property
     def inputs(self) -> frozenset[str]:
         """What an order's progress follows from."""
         return frozenset({Released.type_name, Loaded.type_name, Counted.type_name})
+
+    @property
+    def states(self) -> frozenset[str]:
+        """What stands below `_state` of its line."""
+        return frozenset({"order", "queue"})
 
     @property
     def state_type(self) -> type[LineOrders]:
@@ -48,8 +53,11 @@ class OrderProgress:
 
     def fold(self, state: LineOrders, event: Event | Tick) -> Step[LineOrders]:
         """One fact, or the time."""
-        state = replace(state, now_ms=max(state.now_ms, event.at_ms))
-        outputs: tuple[Draft, ...] = ()
+        if isinstance(event, Tick):
+            return Step(replace(state, now_ms=max(state.now_ms, event.at_ms)))
+        at_ms = rules.stamp(self.plant, state, event)
+        event, outputs = event.model_copy(update={"at_ms": at_ms}), tuple[Draft, ...]()
+        state = replace(state, now_ms=max(state.now_ms, at_ms))
         match event:
             case Released() if event.path == state.line:
                 state, outputs = rules.released(self.plant, state, event)

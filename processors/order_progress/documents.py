@@ -67,6 +67,7 @@ def order_document(
         "released_ms": order.released_ms,
         "started_ms": order.started_ms,
         "completed_ms": order.completed_ms,
+        "corrections": order.corrections,
         "operations": _operations(order, cells),
         "at_ms": now_ms if state == "running" else order.at_ms,
     }
@@ -76,7 +77,9 @@ def order_document(
 def _is_listed(order: Order, now_ms: int) -> bool:
     if order.released_ms is None:
         return False
-    return order.completed_ms is None or now_ms < order.completed_ms + SHOWN_AFTER_END_MS
+    if order.completed_ms is None:
+        return True
+    return now_ms < max(order.completed_ms, order.corrected_ms) + SHOWN_AFTER_END_MS
 
 
 def _figures(order: Order, made: Totals) -> dict[str, int]:

@@ -2,7 +2,9 @@
 
 Rules: counts go to the order the event names, also after completion and also before its release
 (kept for UNRELEASED_ORDERS_MAX orders, the oldest is forgotten first). `order-closed` is given
-once, when the order completes. Only facts drop orders: time alone changes nothing but `now_ms`.
+once, when the order completes: at the latest stamp of its facts, the one that completes it may be
+late. What changes it later is a correction. Only facts drop orders: time alone changes nothing but
+`now_ms`.
 """
 
 from collections.abc import Callable
@@ -19,10 +21,21 @@ from processors.order_progress.state import (
     Tally,
 )
 from uns.fold import Draft
-from uns.model.events import Counted, Loaded, OrderClosed, Released
+from uns.model.events import Counted, Event, Loaded, OrderClosed, Released
 from uns.model.plant import Plant
 
 Change = tuple[LineOrders, tuple[Draft, ...]]
+
+
+def stamp(plant: Plant, state: LineOrders, event: Event) -> int:
+    """When a fact was: of a clock that was lost, the latest time that the line's orders know."""
+    if plant.calendar_of(state.line).covers(event.at_ms):
+        return event.at_ms
+    return _latest_ms(state)
+
+
+def _latest_ms(state: LineOrders) -> int:
+    return max((order.at_ms for order in state.orders.values()), default=0)
 
 
 def released(plant: Plant, state: LineOrders, event: Released) -> Change:
@@ -89,7 +102,8 @@ def _cell_of(plant: Plant, line: str, path: str) -> str | None:
 
 def _tallied(order: Order, cell: str, at_ms: int, change: Callable[[Tally], Tally]) -> Order:
     tally = change(order.cells.get(cell) or Tally(since_ms=at_ms))
-    started_ms = at_ms if order.started_ms is None else order.started_ms
+    tally = replace(tally, since_ms=min(tally.since_ms, at_ms))
+    started_ms = at_ms if order.started_ms is None else min(order.started_ms, at_ms)
     return replace(order, cells={**order.cells, cell: tally}, started_ms=started_ms)
 
 
@@ -97,14 +111,25 @@ def _settle(plant: Plant, state: LineOrders, order: Order, at_ms: int) -> Change
     """Put the order into the state; if that completes it, close it with its final document."""
     order = replace(order, at_ms=max(order.at_ms, at_ms))
     drafts: tuple[Draft, ...] = ()
+    if order.completed_ms is not None and not _same_pieces(order, state.orders[order.order_id]):
+        corrected_ms = max(at_ms, _latest_ms(state))
+        order = replace(order, corrections=order.corrections + 1, corrected_ms=corrected_ms)
     if order.completed_ms is None and is_complete(order, routing(plant, state.line, order)):
-        order = replace(order, completed_ms=at_ms)
-        document = order_document(plant, state.line, order, at_ms)
+        order = replace(order, completed_ms=order.at_ms)
+        document = order_document(plant, state.line, order, order.at_ms)
         body = {"order_id": order.order_id, "document": document}
-        drafts = (Draft(state.line, OrderClosed.type_name, at_ms, body),)
+        drafts = (Draft(state.line, OrderClosed.type_name, order.at_ms, body),)
     is_new = order.order_id not in state.orders
     orders = {**state.orders, order.order_id: order}
     return replace(state, orders=_bounded(orders) if drafts or is_new else orders), drafts
+
+
+def _same_pieces(order: Order, other: Order) -> bool:
+    mine, theirs = (
+        {name: (t.good, t.scrap, t.rework) for name, t in one.cells.items()}
+        for one in (order, other)
+    )
+    return mine == theirs
 
 
 def _bounded(orders: dict[str, Order]) -> dict[str, Order]:

@@ -15,7 +15,7 @@ ENDED_ORDERS_MAX: Final = 50
 
 
 class Tally(State):
-    """What one cell did for an order, in pieces. `since_ms` is its first load or count.
+    """What one cell did for an order, in pieces. `since_ms` is its first load or count, by stamp.
 
     loaded: whether the cell has the order now; `was_loaded` whether it ever had.
     """
@@ -32,6 +32,7 @@ class Order(State):
     """One order. `released_ms` None: cells know it already, the ERP's release is yet to come.
 
     cells: tallies by the cell's name, `at_ms` the time of the last fact about the order.
+    corrections: how many facts changed it after it was closed, the last one at `corrected_ms`.
     """
 
     order_id: str
@@ -45,6 +46,8 @@ class Order(State):
     started_ms: int | None = None
     completed_ms: int | None = None
     at_ms: int = 0
+    corrections: int = 0
+    corrected_ms: int = 0
     cells: dict[str, Tally] = Field(default_factory=dict)
 
 

@@ -29,13 +29,18 @@ class Quality:
 
     @property
     def version(self) -> int:
-        """Raised when old states can no longer be read."""
-        return 1
+        """Raised when a state is folded otherwise, or old ones can no longer be read."""
+        return 2
 
     @property
     def inputs(self) -> frozenset[str]:
         """What a verdict follows from."""
         return frozenset({Inspected.type_name, Loaded.type_name})
+
+    @property
+    def states(self) -> frozenset[str]:
+        """What stands below `_state` of its cells."""
+        return frozenset({"quality"})
 
     @property
     def state_type(self) -> type[LineQuality]:

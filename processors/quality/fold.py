@@ -2,8 +2,9 @@
 
 Rules: a sample seen again is judged on all its values so far (the newer one wins) and given a new
 verdict; what it does not name (item, order, lot, unit) it keeps. It is counted once, by its latest
-verdict; first-pass yield keeps the first one that was not pending. What the cell has loaded
-decides which counts are "current"; without a load, the samples themselves do.
+verdict; first-pass yield keeps the first one that was not pending. A late sample is counted, but
+the newest one by stamp stays in view. What the cell has loaded decides which counts are "current";
+without a load, the samples themselves do.
 """
 
 from processors.base import replace
@@ -26,7 +27,8 @@ def inspected(plant: Plant, cell: CellQuality, event: Inspected) -> tuple[CellQu
     """Judge a sample and count it."""
     before = cell.samples.get(event.sample_id)
     sample = _judged(plant, cell, event, before)
-    if not cell.is_loaded:
+    newest = _is_newest(plant, cell, event)
+    if not cell.is_loaded and newest:
         cell = _working_on(cell, sample.order_id, sample.item)
     if (sample.order_id, sample.item) == (cell.order_id, cell.item):
         in_run = before if before and before.run == cell.run else None
@@ -35,11 +37,26 @@ def inspected(plant: Plant, cell: CellQuality, event: Inspected) -> tuple[CellQu
     cell = replace(
         cell,
         samples=_remembered(cell.samples, sample),
-        last=sample,
-        last_fail=sample if sample.verdict == "fail" else cell.last_fail,
+        last=sample if newest else cell.last,
+        last_fail=_last_fail(cell, sample),
         total=_counted(cell.total, before, sample),
     )
     return cell, _draft(event, sample)
+
+
+def _is_newest(plant: Plant, cell: CellQuality, event: Inspected) -> bool:
+    """Whether a sample is shown: the one that is, again, or one not older whose clock is sound."""
+    last = cell.last
+    if last is None or last.sample_id == event.sample_id:
+        return True
+    covers = plant.calendar_of(event.path).covers
+    return covers(event.at_ms) and (event.at_ms >= last.at_ms or not covers(last.at_ms))
+
+
+def _last_fail(cell: CellQuality, sample: Sample) -> Sample | None:
+    last = cell.last_fail
+    is_older = last is not None and sample.at_ms < last.at_ms
+    return last if sample.verdict != "fail" or is_older else sample
 
 
 def _working_on(cell: CellQuality, order_id: str | None, item: str | None) -> CellQuality:

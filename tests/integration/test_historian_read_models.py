@@ -24,7 +24,7 @@ from uns.historian.store import open_store
 from uns.model.path import TopicError
 
 COLUMNS = {
-    "tags": "topic at at_ms value value_text quality unit",
+    "tags": "topic at at_ms value value_text quality unit reason",
     "events": "id type path source epoch seq at_ms received_ms topic payload",
     "states": "topic rev at_ms received_ms document",
     "orders": "order_id item quantity dispatch_status good scrap rework started remaining line "

@@ -16,13 +16,14 @@ from tests.speech import (
     Sent,
     event,
     new_writer,
+    output,
     record,
     resume,
     state,
     tag,
 )
 from tests.stores import SERVERS
-from uns.historian.queries import newest_processor_state
+from uns.historian.queries import newest, newest_processor_state
 from uns.historian.reader import open_reader
 from uns.historian.recorder import Watermark
 from uns.historian.rows import RESUMES_KEPT
@@ -161,12 +162,69 @@ def test_the_newest_resume_documents_are_kept_byte_for_byte(store: Store, locati
     for rev in range(1, 8):
         record(writer, resume("oee", rev, {PLC: (1, rev)}), resume("quality", rev, {}))
     record(writer, resume("oee", 1, {PLC: (1, 9)}, owner_epoch=2))
-    assert count(store, location, "processor_states") == 2 * RESUMES_KEPT
+    assert count(store, location, "processor_states") == 2 * RESUMES_KEPT + 1
     with open_reader(location) as reader:
         topic = f"{LINE}/_hub/processor/oee"
         newest = resume("oee", 1, {PLC: (1, 9)}, owner_epoch=2)
         assert newest_processor_state(reader, topic) == newest.payload
         assert newest_processor_state(reader, f"{LINE}/_hub/processor/none") is None
+
+
+def test_every_base_and_the_first_of_the_newest_owner_are_kept(store: Store, location: str) -> None:
+    for owner, first in ((1, 1), (2, 21)):
+        for rev in range(first, first + 20):
+            base = rev - rev % 10
+            record(new_writer(store), resume("oee", rev, {}, owner_epoch=owner, base_rev=base))
+    kept = rows(store, location, "SELECT owner_epoch, rev FROM processor_states ORDER BY rev")
+    assert kept == [(1, 10), (1, 20), (2, 21), (2, 30), (2, 38), (2, 39), (2, 40)]
+
+
+def test_a_zombie_is_told_from_what_was_right_in_its_time_also_after_a_restart(
+    store: Store, location: str
+) -> None:
+    old = resume("oee", 5, {}, owner_epoch=1)
+    record(new_writer(store), old, *(resume("oee", rev, {}, owner_epoch=2) for rev in (6, 7)))
+    record(new_writer(store), *(resume("oee", rev, {}, owner_epoch=2) for rev in range(8, 20)))
+    right = (state("oee", 5, {"owner_epoch": 1}), old._replace(dup=True))
+    record(new_writer(store), state("oee", 6, {"owner_epoch": 1}), *right)
+    assert rows(store, location, "SELECT rev FROM states") == [(5,)]
+    assert rows(store, location, "SELECT reject_class FROM rejects") == [("stale-epoch",)]
+
+
+def test_what_a_former_owner_puts_out_is_refused_also_after_a_restart(
+    store: Store, location: str
+) -> None:
+    edge = {"input_id": "a", "output_id": "b", "quantity": 1, "unit": "pcs"}
+    first = output(1, "oee", "edge", edge, epoch=1, id="a")
+    record(new_writer(store), first, resume("oee", 2, {}, owner_epoch=2, output_epoch=2))
+    late = output(2, "oee", "edge", edge, epoch=1, id="b")
+    writer = new_writer(store)
+    told = writer.commit(writer.prepare([first._replace(dup=True), late], NOON))
+    assert [(w.epoch, w.seq) for w in writer.everything()] == [(1, 1)]
+    assert [(note.reject_class, note.total) for note in told.rejects] == [("stale-epoch", 1)]
+    assert rows(store, location, "SELECT id FROM events") == [("a",)]
+
+
+def test_the_last_owners_version_of_a_rev_holds(store: Store, location: str) -> None:
+    writer = new_writer(store)
+    record(writer, state("oee", 1, {"owner_epoch": 1}), state("oee", 2, {"owner_epoch": 1}))
+    last = state("oee", 2, {"owner_epoch": 2})
+    record(writer, last)
+    store.close()
+    with open_reader(location) as reader:
+        assert newest(reader) == {last.topic: last.payload}
+
+
+def test_of_many_owners_the_last_epochs_are_kept_and_none_misses_anything(
+    store: Store, location: str
+) -> None:
+    edge = {"input_id": "a", "output_id": "b", "quantity": 1, "unit": "pcs"}
+    for owner in range(1, 9):
+        said = [output(n, "oee", "edge", edge, epoch=owner, id=f"{owner}.{n}") for n in (1, 3)]
+        record(new_writer(store), *said, event(owner))
+    kept = rows(store, location, "SELECT epoch FROM watermarks ORDER BY source DESC, epoch")
+    assert kept == [(7,), (8,), (1,)]
+    assert count(store, location, "gaps") == 0
 
 
 def test_an_older_owner_is_refused_also_after_a_restart(store: Store, location: str) -> None:

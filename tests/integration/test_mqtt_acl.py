@@ -38,6 +38,7 @@ TOPICS = {
     "meta of a cell": f"{HOUSING}/mill/_meta/node",
     "schema": "acme/_meta/schema/counted",
     "health": "acme/_hub/health",
+    "broker": "acme/_hub/broker/tree",
     "plc's health": "acme/_hub/bridge/plc",
     "packer's health": "acme/_hub/bridge/packer",
     "processor of a line": f"{HOUSING}/_hub/processor/oee",
@@ -46,6 +47,7 @@ TOPICS = {
     "watermark": "acme/_hub/watermark/plc",
     "reject": "acme/_hub/reject/unknown-topic",
     "another enterprise": "umbra/berlin/_tag/speed",
+    "what is said again": "replay/berlin/_tag/speed",
     "edge birth": "spBv1.0/acme/NBIRTH/packing",
     "edge data": "spBv1.0/acme/NDATA/packing",
     "edge death": "spBv1.0/acme/NDEATH/packing",
@@ -98,8 +100,17 @@ WRITES = {
         "reject",
     },
     "historian": {"historian", "watermark", "reject"},
-    "hub": {"meta of a cell", "schema", "health"},
-    "operator": COMMANDS,
+    "hub": {
+        "meta of a cell",
+        "schema",
+        "health",
+        "broker",
+        "tag of plc's cell",
+        "tag of packer's cell",
+        "state of a cell",
+        "state of a line",
+    },
+    "operator": COMMANDS | {"what is said again"},
 }
 READS = {
     "bridge-plc": {"watermark", "write at plc's cell"},
@@ -109,7 +120,7 @@ READS = {
     "edge-packing": EDGE_HEARS | {"host state", "another host's state"},
     "processor": EVENTS
     | COMMANDS
-    | {"watermark", "state of a cell", "state of a line", "processor of a line"},
+    | {"watermark", "state of a cell", "state of a line", "processor of a line", "worker"},
     "historian": TREE,
     "hub": set(TOPICS),
     "operator": set(TOPICS),

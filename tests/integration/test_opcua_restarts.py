@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from asyncua import ua
 from asyncua.common.node import Node
 from asyncua.server.server import Server
 
+from bridges.opcua import client
 from bridges.opcua.client import observe
 from bridges.opcua.config import OpcUaSettings
 from tests.brokers import free_port
@@ -116,7 +118,10 @@ def check(watch: Watch) -> int:
     return sum(isinstance(seen, Reading) for seen in watch.seen)
 
 
-async def test_no_restart_publishes_a_wrong_value() -> None:
+async def test_no_restart_publishes_a_wrong_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        client, "STEADY_S", 0.0
+    )  # else it would soon wait longer than a server lives
     plc, dice = Plc(port := free_port()), random.Random(4_711)
     await plc.build()
     writing = asyncio.create_task(plc.run())

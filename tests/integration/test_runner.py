@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,20 @@ from typing import Any
 import pytest
 
 from tests.brokers import RunningBroker, bounded, unique, until
+from tests.records import GivenRecord
 from uns.codec import Codec, encode_document, encode_event
-from uns.fold import Document, Draft, Step, Tick
+from uns.codec import Message as Decoded
+from uns.fold import Document, Draft, Mark, Step, Tick
 from uns.model.events import Counted, Edge, Event
-from uns.model.plant import Plant
+from uns.model.plant import Plant, digest
 from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Message
+from uns.runtime import intake, runner
 from uns.runtime.clock import PlantClock, wall_ms
-from uns.runtime.errors import Fenced
+from uns.runtime.errors import Fenced, OutboxFull
 from uns.runtime.outbox import Outbox
+from uns.runtime.ownership import Claimant
+from uns.runtime.resume import Rebuilt, Run, sealed
 from uns.runtime.runner import Runner, RunnerWiring
 
 NAME = "tally"
@@ -37,6 +43,7 @@ class Tally:
     """The smallest processor with an output and a document."""
 
     name, version, inputs, state_type = NAME, 1, frozenset({"counted"}), Total
+    states = frozenset({NAME})
 
     def initial(self, key: str) -> Total:
         return Total(key)
@@ -63,14 +70,14 @@ class Rig:
         self.source = f"{self.bridge}:{self.line.replace('/', '.')}"
         self.folder = folder
         self.seen: list[Message] = []
-        self.stored: bytes | None = None
+        self.record = GivenRecord()
         self.task: asyncio.Task[None] | None = None
         self.client = MqttClient(broker.address(), unique("onlooker"), clean_session=True)
 
-    def event(self, seq: int) -> tuple[str, bytes]:
+    def event(self, seq: int, epoch: int = 7) -> tuple[str, bytes]:
         body = {"good": 1, "scrap": 0, "rework": 0, "order_id": None, "item": None}
         draft = Draft(self.cell, "counted", 1_000 + seq, body)
-        return draft.topic, encode_event(draft, self.source, 7, seq)
+        return draft.topic, encode_event(draft, self.source, epoch, seq)
 
     async def say(self, *seqs: int) -> None:
         for seq in seqs:
@@ -87,22 +94,22 @@ class Rig:
             await self.task
 
     async def _run(self, client_name: str) -> None:
-        async def stored(_topic: str) -> bytes | None:
-            return self.stored
-
         wiring: RunnerWiring[Total] = RunnerWiring(
             processor=Tally(),
             line=self.line,
             enterprise=self.plant.enterprise,
+            plant=digest(self.plant),
             codec=Codec(self.plant),
             client=MqttClient(self.broker.address(), f"processor.{client_name}"),
-            visitor=MqttClient(self.broker.address(), unique("visitor"), clean_session=True),
+            visit=lambda: MqttClient(
+                self.broker.address(), unique("visitor"), clean_session=True, once=True
+            ),
+            claimant=Claimant(client_name, secrets.token_hex(8)),
             outbox=Outbox(self.folder / f"{client_name}.sqlite"),
             clock=PlantClock(wall_ms(), wall_ms()),
-            stored_state=stored,
+            record=self.record,
         )
-        async with wiring.client:
-            await Runner(wiring).run()
+        await Runner(wiring).run()
 
     async def look(self) -> None:
         async for batch in self.client.batches():
@@ -126,6 +133,10 @@ class Rig:
     @property
     def edges(self) -> list[str]:
         return [json.loads(m.payload)["id"] for m in self.seen if "/_event/edge" in m.topic]
+
+
+def resealed(document: dict[str, Any]) -> bytes:
+    return sealed(encode_document({k: v for k, v in document.items() if k != "sha256"}))
 
 
 @pytest.fixture
@@ -207,7 +218,7 @@ async def test_the_record_wins_when_the_broker_kept_an_old_document(rig: Rig) ->
     await rig.say(1, 2)
     await until(lambda: rig.good == 2)
     await rig.kill()
-    rig.stored = encode_document(
+    rig.record.stored = resealed(
         {
             **rig.resume,
             "rev": 99,
@@ -243,3 +254,145 @@ async def test_poison_is_passed_and_its_neighbours_flow_on(rig: Rig) -> None:
         await rig.client.publish(topic, poison)
     await rig.client.publish(topic, good)
     await until(lambda: rig.good == 1)
+
+
+def on_record(rig: Rig, *seqs: int) -> list[Event]:
+    codec = Codec(rig.plant)
+    decoded = [codec.decode(*rig.event(seq)) for seq in seqs]
+    return [
+        one.value for one in decoded if isinstance(one, Decoded) and isinstance(one.value, Event)
+    ]
+
+
+async def record_says(rig: Rig, seq: int) -> None:
+    topic = (
+        f"{rig.plant.enterprise}/_hub/watermark/{rig.source.replace(':', '/').replace('.', '/')}"
+    )
+    document = {"source": rig.source, "epoch": 7, "seq": seq, "settled": 0}
+    await rig.client.publish(topic, encode_document(document), retain=True)
+
+
+@bounded
+async def test_what_nobody_sends_any_more_is_taken_from_the_record(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LOOK_UP_AFTER_S", 0.2)
+    rig.record.on_record = on_record(rig, 1, 2, 3)
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1, 4)
+    await until(lambda: rig.good == 4)
+    rig.record.on_record = on_record(rig, 5, 6)
+    await record_says(rig, 6)
+    await until(lambda: rig.good == 6)
+    assert rig.resume["marks"] == {rig.source: [7, 6]}
+    assert not [m for m in rig.seen if "/_event/gap" in m.topic]
+
+
+@bounded
+async def test_what_an_epoch_that_is_over_left_out_is_a_gap(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LOOK_UP_AFTER_S", 0.2)
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1, 4)
+    rig.record.recorded = Mark(8, 1)
+    await rig.client.publish(*rig.event(1, epoch=8))
+    await until(lambda: rig.good == 3)
+    (gap,) = [json.loads(m.payload) for m in rig.seen if "/_event/gap" in m.topic]
+    assert (gap["of_source"], gap["from_seq"], gap["to_seq"]) == (rig.source, 2, 3)
+    assert rig.resume["marks"] == {rig.source: [8, 1]}
+
+
+@bounded
+async def test_the_document_is_said_again_to_a_source_that_repeats_itself(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SAY_AGAIN_S", 0.1)
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1)
+    await until(lambda: rig.good == 1 and rig.resume["marks"] != {})
+    before = rig.resume["rev"]
+    await rig.say(1)
+    await until(lambda: rig.resume["rev"] > before)
+
+
+@bounded
+async def test_an_outbox_without_room_holds_the_inputs_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "ROOM_RETRY_S", 0.05)
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    with monkeypatch.context() as full:
+        full.setattr(Outbox, "append", _no_room)
+        await rig.say(1, 2)
+        await asyncio.sleep(0.3)
+        assert rig.good == 0
+    await until(lambda: rig.good == 2)
+    assert len(set(rig.edges)) == 2
+
+
+def _no_room(*_args: object) -> None:
+    raise OutboxFull("no room")
+
+
+@bounded
+async def test_a_flipped_byte_is_refused_and_the_record_is_asked(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1, 2)
+    await until(lambda: rig.good == 2 and rig.resume.get("marks") == {rig.source: [7, 2]})
+    await rig.kill()
+    topic = f"{rig.line}/_hub/processor/{NAME}"
+    kept = next(m.payload for m in reversed(rig.seen) if m.topic == topic)
+    await rig.client.publish(topic, kept.replace(b'"good":2', b'"good":3'), retain=True)
+    rig.record.stored = kept
+    await rig.start()
+    await until(lambda: rig.resume["owner_epoch"] == 2)
+    assert rig.good == 2
+
+
+@bounded
+async def test_a_state_that_nobody_can_read_is_folded_anew_from_history(rig: Rig) -> None:
+    rig.record.stored = resealed({"version": 0, "owner_epoch": 8, "rev": 500})
+    marks = {rig.source: Mark(7, 5)}
+    rig.record.folded_anew = Rebuilt(Total(rig.line, 5), marks, 0, [Run(rig.source, 7, 5)])
+    await rig.start()
+    await until(lambda: rig.good == 5)
+    assert (rig.resume["owner_epoch"], rig.resume["base_rev"]) == (9, 501)
+    await rig.say(5, 6)
+    await until(lambda: rig.good == 6)
+
+
+@bounded
+async def test_documents_tell_their_owner_and_the_time_they_were_drawn(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1)
+    await until(lambda: rig.good == 1)
+    shown = rig.newest(f"{rig.line}/_state/tally")
+    assert list(shown)[-4:] == ["rev", "owner_epoch", "drawn_ms", "seal"]
+    assert shown["owner_epoch"] == rig.resume["owner_epoch"]
+    assert shown["drawn_ms"] > 0
+
+
+@bounded
+async def test_outputs_of_a_new_owner_stand_under_an_epoch_of_their_own(rig: Rig) -> None:
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1)
+    await until(lambda: rig.good == 1)
+    await rig.kill()
+    await rig.start()
+    await rig.say(2)
+    await until(lambda: rig.good == 2)
+    edges = [json.loads(m.payload) for m in rig.seen if "/_event/edge" in m.topic]
+    stamped = {(e["id"], e["epoch"], e["seq"]) for e in edges}
+    (first, again), (second,) = (
+        sorted(s for s in stamped if s[0].endswith(f":{n}>{NAME}.0")) for n in (1, 2)
+    )
+    assert first[1] < again[1] == second[1]
+    assert (again[2], second[2]) == (1, 2)

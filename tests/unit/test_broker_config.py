@@ -135,16 +135,27 @@ def writers(topic: str) -> list[str]:
     ]
 
 
+REPEATER = "hub"
+"""Says again what the broker forgot, from the record, and nothing of its own."""
+
+
 def test_every_tag_of_the_plant_has_exactly_one_writer() -> None:
     plant = small_plant()
     for path, place in plant.cells.items():
         for tag in place.cell.tags:
-            assert writers(f"{path}/_tag/{tag}") == [f"bridge-{place.line.bridge}"]
+            assert writers(f"{path}/_tag/{tag}") == [REPEATER, f"bridge-{place.line.bridge}"]
 
 
 def test_every_state_of_the_plant_has_exactly_one_writer() -> None:
     for path in small_plant().cells:
-        assert writers(f"{path}/_state/oee") == ["processor"]
+        assert writers(f"{path}/_state/oee") == ["processor", REPEATER]
+
+
+def test_what_no_record_gives_back_is_not_for_the_hub_to_repeat() -> None:
+    line = next(iter(small_plant().cells.values())).line_path
+    for topic in (f"{line}/_hub/processor/oee", f"{line}/_event/counted", f"{line}/_tag/speed"):
+        assert REPEATER not in writers(topic)
+    assert REPEATER not in writers("acme/_hub/watermark/plc/acme")
 
 
 def test_each_user_has_its_own_password() -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uns.model.calendar import END_OF_TIME_MS, Calendar, Shift
@@ -125,3 +125,83 @@ def test_every_instant_lies_in_its_window_and_windows_meet(at_ms: int, kind: Cal
     assert kind.window_at(window.end_ms - 1).id == window.id
     after = kind.window_at(window.end_ms)
     assert after.start_ms == window.end_ms
+
+
+def local(zone: str, text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1_000)
+
+
+CHANGES = (  # the local days of 2026 on which clocks change, forwards and back
+    ("Europe/Berlin", "2026-03-29"),
+    ("Europe/Berlin", "2026-10-25"),
+    ("America/St_Johns", "2026-03-08"),
+    ("America/St_Johns", "2026-11-01"),
+    ("Australia/Lord_Howe", "2026-10-04"),  # by half an hour
+    ("Australia/Lord_Howe", "2026-04-05"),
+    ("Africa/Cairo", "2026-04-24"),  # at midnight: that day has none
+    ("Africa/Cairo", "2026-10-29"),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    where=st.sampled_from(CHANGES),
+    opens=st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, 2, 2, 3, 4, 22]),
+            st.sampled_from([0, 15, 30]),
+            st.sampled_from([1, 2, 3, 4, 8, 32, 96]),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+)
+def test_windows_meet_over_every_change_of_time(
+    where: tuple[str, str], opens: list[tuple[int, int, int]]
+) -> None:
+    zone, day = where
+    daily = "FREQ=DAILY;BYHOUR={};BYMINUTE={};BYSECOND=0"
+    shifts = {
+        f"s{n}": Shift(rrule=daily.format(hour, minute), duration_min=quarters * 15)
+        for n, (hour, minute, quarters) in enumerate(opens)
+    }
+    kind = Calendar(zone, shifts)
+    at_ms = local(zone, f"{day}T12:00") - 36 * HOUR_MS
+    until_ms = at_ms + 72 * HOUR_MS
+    seen = list[str]()
+    while at_ms < until_ms:
+        window = kind.window_at(at_ms)
+        assert window.start_ms <= at_ms < window.end_ms
+        assert all(kind.window_at(t) == window for t in (window.start_ms, window.end_ms - 1))
+        seen.append(window.id)
+        at_ms = window.end_ms
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_shift_that_opens_in_the_hour_that_is_left_out_opens_after_it() -> None:
+    early = calendar(first=(DAILY.format(2), 480))
+    window = early.window_at(ms("2026-03-29T05:00"))
+    assert (window.start_ms, window.end_ms) == (ms("2026-03-29T03:00"), ms("2026-03-29T10:00"))
+
+
+def test_a_shift_that_lies_in_the_hour_that_is_left_out_is_none() -> None:
+    short = calendar(
+        short=("FREQ=DAILY;BYHOUR=2;BYMINUTE=30;BYSECOND=0", 30), long=(DAILY.format(3), 300)
+    )
+    window = short.window_at(ms("2026-03-29T03:15"))
+    assert (window.id, window.start_ms) == ("2026-03-29-long", ms("2026-03-29T03:00"))
+    assert not short.window_at(ms("2026-03-29T03:00") - 1).planned
+    assert short.window_at(ms("2026-03-30T02:45")).shift == "short"
+
+
+def test_a_shift_that_opens_in_the_hour_that_comes_twice_opens_once_in_the_first() -> None:
+    half = calendar(half=("FREQ=DAILY;BYHOUR=2;BYMINUTE=30;BYSECOND=0", 60))
+    first = ms("2026-10-25T02:30")
+    window = half.window_at(first + HOUR_MS)
+    assert (window.start_ms, window.end_ms) == (first, first + 2 * HOUR_MS)
+
+
+def test_the_years_of_a_calendar_are_2024_to_2099() -> None:
+    inside, outside = ("2024-01-01T00:00", "2099-12-31T23:59"), ("2023-12-31T23:59", "2100-01-01")
+    assert all(THREE.covers(ms(text)) for text in inside)
+    assert not any(THREE.covers(ms(text)) for text in outside)

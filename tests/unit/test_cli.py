@@ -40,6 +40,7 @@ def test_the_commands_that_scripts_rely_on_are_there() -> None:
     assert set(COMMANDS_OF_UNS) == {
         "demo",
         "up",
+        "worker",
         "check",
         "tree",
         "watch",
@@ -49,6 +50,11 @@ def test_the_commands_that_scripts_rely_on_are_there() -> None:
         "oee",
         "history",
         "query",
+        "verify",
+        "gaps",
+        "snapshot",
+        "diff",
+        "replay",
         "broker config",
         "doctor",
         "schema",
@@ -82,7 +88,10 @@ def test_every_example_is_a_call_that_is_understood(words: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["tree", "watch", "order submit", "write", "trace", "oee", "history", "query", "doctor"],
+    [
+        *("tree", "watch", "order submit", "write", "trace", "oee", "history", "query", "doctor"),
+        *("verify", "gaps", "snapshot", "diff", "replay"),
+    ],
 )
 def test_every_command_that_reads_takes_a_data_folder(words: str) -> None:
     assert "data" in {parameter.name for parameter in COMMANDS_OF_UNS[words].params}

@@ -20,7 +20,8 @@ from uns.codec import (
     encode_tag,
 )
 from uns.fold import Draft
-from uns.model.events import COMMANDS, EVENTS, Counted, ReleaseOrder, Tag
+from uns.model.commands import COMMANDS, ReleaseOrder
+from uns.model.events import EVENTS, Counted, Tag
 from uns.model.path import RETAINED, Topic, parse_topic
 
 CODEC = Codec(plant())

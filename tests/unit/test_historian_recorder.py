@@ -7,11 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.brokers import small_plant
-from tests.speech import LINE, MILL, NOON, PLC, READERS, Sent, event, output, resume, state, tag
-from uns.codec import Codec, encode_document
-from uns.historian.recorder import EPOCHS_MAX, Arrival, Known, Recorder, Watermark
+from tests.speech import (
+    LINE,
+    MILL,
+    NOON,
+    PLC,
+    READERS,
+    Sent,
+    cleared,
+    event,
+    output,
+    resume,
+    state,
+    tag,
+)
+from uns.codec import Codec, encode_document, encode_tag
+from uns.historian import sources
+from uns.historian.recorder import Arrival, Known, Recorder, Watermark
 from uns.historian.rows import Batch, ResumeRow
+from uns.historian.samples import tag_payload
+from uns.historian.sources import EPOCHS_MAX
 from uns.model.observation import Scalar
+from uns.model.path import to_dotted
 
 CODEC = Codec(small_plant())
 OTHER = "plc:acme.berlin"
@@ -21,7 +38,10 @@ def take(recorder: Recorder, *messages: Sent) -> Batch:
     """The rows of messages."""
     return recorder.batch(
         (
-            (Arrival(m.topic, m.payload, m.dup), CODEC.decode(m.topic, m.payload, retain=m.retain))
+            (
+                Arrival(m.topic, m.payload, m.dup, m.retain),
+                CODEC.decode(m.topic, m.payload, retain=m.retain),
+            )
             for m in messages
         ),
         NOON,
@@ -32,7 +52,8 @@ def restarted(batches: list[Batch]) -> Recorder:
     """A recorder that knows what some batches stored."""
     watermarks = {(w.source, w.epoch): w for batch in batches for w in batch.watermarks}
     resumes = {r.topic: r for batch in batches for r in batch.resumes}
-    return Recorder(READERS, Known(list(watermarks.values()), list(resumes.values())))
+    since = {topic: row.rev for topic, row in resumes.items()}
+    return Recorder(READERS, Known(list(watermarks.values()), list(resumes.values()), {}, since))
 
 
 @given(st.permutations(range(1, 13)), st.lists(st.integers(1, 12)), st.integers(0, 12))
@@ -60,8 +81,10 @@ def test_any_order_with_duplicates_and_a_restart_ends_the_same(
     )
 )
 def test_a_message_twice_in_a_batch_is_one_row(messages: list[Sent]) -> None:
-    once, twice = (take(Recorder(READERS), *messages * times) for times in (1, 2))
-    assert once.tables() == twice.tables()
+    once, twice = (take(Recorder(READERS), *messages * times).tables() for times in (1, 2))
+    for tables in (once, twice):
+        del tables["again"]  # what a tag shows follows from the order of all messages
+    assert once == twice
 
 
 def test_a_sample_is_a_number_or_a_text() -> None:
@@ -143,9 +166,10 @@ def test_an_older_owner_is_refused_and_an_older_rev_ignored() -> None:
     assert [(row.owner_epoch, row.rev) for row in newer.resumes] == [(3, 1)]
 
 
-def test_only_the_newest_resume_document_of_a_batch_is_written() -> None:
-    batch = take(Recorder(READERS), *(resume("oee", rev, {}) for rev in (1, 3, 2)))
-    assert [row.rev for row in batch.resumes] == [3]
+def test_of_a_batch_the_owners_first_its_base_and_its_newest_resume_document_are_written() -> None:
+    revs = (resume("oee", rev, {}, base_rev=3 if rev >= 3 else 1) for rev in (1, 2, 3, 4, 6, 5))
+    batch = take(Recorder(READERS), *revs)
+    assert [row.rev for row in batch.resumes] == [1, 3, 6]
 
 
 @pytest.mark.parametrize(
@@ -222,3 +246,138 @@ def test_a_resume_document_that_is_none_is_refused() -> None:
     recorder = Recorder(READERS, Known(resumes=[row]))
     batch = take(recorder, Sent(f"{LINE}/_hub/processor/oee", b'{"rev":1}'))
     assert [r.reject_class for r in batch.rejects] == ["bad-payload"]
+
+
+EDGE = {"input_id": "a", "output_id": "b", "quantity": 1, "unit": "pcs"}
+PUT_OUT = f"processor:oee:{to_dotted(LINE)}"
+
+
+def refused(batch: Batch) -> list[str]:
+    """The classes and topics of what went to quarantine."""
+    return [f"{row.reject_class} {row.topic}" for row in batch.rejects]
+
+
+def test_what_a_former_owner_puts_out_is_refused_and_not_heard() -> None:
+    recorder = Recorder(READERS)
+    first = output(1, "oee", "edge", EDGE, epoch=1, id="a")
+    take(recorder, first, resume("oee", 5, {}, owner_epoch=2, output_epoch=2))
+    late = take(recorder, output(2, "oee", "edge", EDGE, epoch=1, id="b"))
+    assert refused(late) == [f"stale-epoch {MILL}/_event/edge"]
+    assert (late.events, late.watermarks) == ([], [])
+    assert [(w.epoch, w.seq) for w in recorder.watermarks()] == [(1, 1)]
+    again = take(recorder, first, output(1, "oee", "edge", EDGE, epoch=2, id="c"))
+    assert ([row.id for row in again.events], refused(again)) == (["c"], [])
+
+
+def test_what_bridges_say_and_what_other_processors_put_out_is_not_fenced() -> None:
+    recorder = Recorder(READERS)
+    take(recorder, resume("oee", 5, {}, owner_epoch=9, output_epoch=9))
+    other = output(1, "quality", "edge", EDGE, epoch=1, id="q")
+    assert refused(take(recorder, event(1), other)) == []
+
+
+def test_a_document_of_a_former_owner_is_refused_unless_it_was_said_in_its_time() -> None:
+    recorder = Recorder(READERS)
+    take(recorder, resume("oee", 4, {}, owner_epoch=1), resume("oee", 5, {}, owner_epoch=2))
+    take(recorder, resume("oee", 8, {}, owner_epoch=2))
+    zombie = take(recorder, state("oee", 5, {"owner_epoch": 1}))
+    assert refused(zombie) == [f"stale-epoch {LINE}/_state/oee"]
+    kept = [
+        state("oee", 4, {"owner_epoch": 1}),
+        state("oee", 9, {"owner_epoch": 2}),
+        state("oee", 10, {}),
+        state("quality", 9, {"owner_epoch": 1}),
+        state("stranger", 9, {"owner_epoch": 1}),
+    ]
+    batch = take(recorder, *kept, resume("oee", 4, {}, owner_epoch=1))
+    assert (len(batch.states), refused(batch), batch.resumes) == (5, [], [])
+
+
+def test_an_event_on_record_is_not_written_again_and_a_used_seq_never_counts_twice() -> None:
+    recorder = Recorder(READERS)
+    take(recorder, event(1), event(3))
+    batch = take(recorder, event(1), event(3, id="another"), event(2))
+    assert [row.seq for row in batch.events] == [2]
+    assert [w.seq for w in recorder.watermarks()] == [3]
+
+
+def test_what_an_earlier_store_had_is_written_when_it_comes_all_the_same() -> None:
+    recorder = Recorder(READERS)
+    told = {"summary": "", "source": PLC, "epoch": 1, "seq": 9, "settled": 8}
+    take(recorder, Sent("acme/_hub/watermark/plc", encode_document(told), retain=True))
+    assert [row.seq for row in take(recorder, event(3), event(8)).events] == [3, 8]
+
+
+def test_a_thousand_owners_leave_no_more_than_their_last_epochs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "EPOCHS_MAX", 9)
+    recorder = Recorder(READERS)
+    for owner in range(1, 1_001):
+        put_out = [output(n, "oee", "edge", EDGE, epoch=owner, id=f"{owner}.{n}") for n in (1, 3)]
+        take(recorder, *put_out)
+    assert [(w.source, w.epoch, w.seq) for w in recorder.watermarks()] == [(PUT_OUT, 1_000, 1)]
+    of_a_former_one = take(recorder, output(1, "oee", "edge", EDGE, epoch=3, id="3.1"))
+    assert of_a_former_one.watermarks == []
+    assert take(recorder, event(1)).watermarks
+
+
+def test_a_topic_that_is_filled_again_in_its_batch_was_not_cleared() -> None:
+    shown, document = tag(1, NOON), state("oee", 1, {})
+    batch = take(Recorder(READERS), cleared(shown.topic), shown, document, cleared(document.topic))
+    assert [row.topic for row in batch.cleared] == [document.topic]
+    stayed = take(Recorder(READERS), cleared(shown.topic), shown._replace(retain=True))
+    assert [row.topic for row in stayed.cleared] == [shown.topic]
+    assert take(Recorder(READERS), cleared("acme/_hub/bridge/plc")).cleared == []
+
+
+def test_batches_are_received_one_after_another_whatever_the_clock_does() -> None:
+    recorder = Recorder(READERS)
+    stamps = [take(recorder, tag(n, n)).tags[0].received_ms for n in range(3)]
+    assert stamps == [NOON, NOON + 1, NOON + 2]
+
+
+PAYLOADS = st.builds(
+    encode_tag,
+    st.one_of(st.booleans(), st.integers(-(2**64), 2**64), st.floats(-1e6, 1e6), st.text('ab"é')),
+    st.just(NOON),
+    st.sampled_from(["good", "bad"]),
+    st.sampled_from([None, "mm"]),
+    st.sampled_from([None, "lost"]),
+)
+FOREIGN = b'{ "timestamp_ms": 5, "value": 1e2, "quality": "good" }'
+
+
+@given(st.one_of(PAYLOADS, st.just(FOREIGN)))
+def test_a_sample_gives_back_the_bytes_of_its_tag(payload: bytes) -> None:
+    (row,) = take(Recorder(READERS), Sent(f"{MILL}/_tag/tag-0", payload)).tags
+    assert tag_payload(row) == payload
+    plain = isinstance(json.loads(payload)["value"], int | str) and payload != FOREIGN
+    assert not (plain and row.original)
+
+
+def test_a_recorded_sample_is_the_row_of_the_tag_that_showed_it() -> None:
+    payload = encode_tag(71.0, NOON, "bad", "rpm", "lost")
+    shown = take(Recorder(READERS), Sent(f"{MILL}/_tag/tag-0", payload)).tags
+    sample = {"tag": "tag-0", "value": 71.0, "at_ms": NOON, "quality": "bad", "unit": "rpm"}
+    kept = event(1, "sampled", {"samples": [{**sample, "reason": "lost"}]})
+    assert take(Recorder(READERS), kept).tags == shown
+
+
+def test_a_tag_that_shows_no_later_instant_says_so_and_once() -> None:
+    recorder = Recorder(READERS)
+    bad = Sent(f"{MILL}/_tag/tag-0", encode_tag(1, NOON, "bad", "rpm", "lost"))
+
+    def shown(*messages: Sent, by: Recorder = recorder) -> list[bytes]:
+        return [row.payload.encode() for row in take(by, *messages).again]
+
+    good, later = tag(1, NOON), tag(2, NOON + 1)
+    assert shown(good) == [good.payload]
+    assert shown(good, good._replace(retain=True)) == []
+    assert shown(bad) == [bad.payload]
+    assert shown(good) == [good.payload]
+    assert shown(later) == []
+    assert shown(good, bad, tag(3, NOON + 2)) == []
+    started = Recorder(READERS)
+    assert shown(good._replace(dup=True), by=started) == [good.payload]
+    assert shown(later._replace(dup=True), by=started) == [later.payload]

@@ -8,7 +8,8 @@ import pytest
 from tests.brokers import small_plant
 from tests.speech import PLC
 from uns.codec import BYTES_MAX, Codec, Message
-from uns.historian.recorder import RejectNote, Watermark
+from uns.historian.quarantine import RejectNote
+from uns.historian.recorder import Watermark
 from uns.historian.sayings import (
     Health,
     last_will,

@@ -117,7 +117,7 @@ async def test_a_refused_filter_raises_for_whoever_waits_and_is_forgotten() -> N
     assert sent == [[("a", 1), ("b", 1)]]
     assert subscriptions.wanted == ["a"]
     assert subscriptions.missing(["a"]) == []
-    subscriptions.opened(Session.NEW)
+    subscriptions.opened()
     assert subscriptions.missing(["a"]) == ["a"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from uns.fold import Draft
+from uns.fold import Draft, Mark
 from uns.runtime.errors import OutboxFull
 from uns.runtime.outbox import Outbox
 
@@ -123,3 +123,88 @@ def test_what_append_returned_survives_kill_minus_9(path: Path, tmp_path: Path) 
     assert seqs == list(range(1, len(seqs) + 1))
     assert len(seqs) >= acknowledged
     assert box.recall("last") == str(len(seqs) - 1)
+
+
+def test_a_new_owner_numbers_what_waits_anew_and_keeps_the_ids(path: Path) -> None:
+    box = Outbox(path)
+    first = box.append([(SOURCE, counted(n, f"in-{n}>oee.0")) for n in (1, 2)])
+    box.settle(SOURCE, box.epoch, 1)
+    epoch = box.renew(first[0].epoch + 1_000_000)
+    (left,) = box.unsettled()
+    assert epoch == box.epoch == left.epoch > first[0].epoch + 1_000_000
+    assert (left.seq, left.id) == (1, "in-2>oee.0")
+    event = json.loads(left.payload)
+    assert (event["epoch"], event["seq"], event["id"]) == (epoch, 1, "in-2>oee.0")
+    (again,) = box.append([(SOURCE, counted(2, "in-2>oee.0"))])
+    assert again == left
+    assert box.append([(SOURCE, counted(3))])[0].seq == 2
+
+
+def test_an_outbox_restored_from_an_old_copy_uses_no_number_twice(path: Path) -> None:
+    box = Outbox(path)
+    box.append([(SOURCE, counted(n)) for n in (1, 2)])
+    box.append([("erp:acme", counted(1))])
+    box.close()
+    copy = path.read_bytes()
+    box = Outbox(path)
+    (lost,) = box.append([(SOURCE, counted(3))])
+    box.close()
+    path.write_bytes(copy)
+    for left in path.parent.glob("*-wal"):
+        left.unlink()
+    restored = Outbox(path)
+    (again,) = restored.append([(SOURCE, counted(4))])
+    assert again.id == lost.id
+    assert restored.reconcile({SOURCE: Mark(restored.epoch, 3)})
+    assert [e.seq for e in restored.unsettled()] == [1, 2, 1]
+    assert restored.has_older
+    assert restored.settle(SOURCE, lost.epoch, 3) == 2
+    said = [(e.source, e.seq, e.epoch > lost.epoch) for e in restored.unsettled()]
+    assert said == [("erp:acme", 1, False), (SOURCE, 1, True)]
+    assert lost.id not in {e.id for e in restored.unsettled()}
+    assert not restored.reconcile({SOURCE: Mark(lost.epoch, 3)})
+
+
+def test_a_copied_file_begins_an_epoch_behind_what_it_brought(path: Path) -> None:
+    box = Outbox(path)
+    (brought,) = box.append([(SOURCE, counted(1))])
+    box.close()
+    copy = path.with_name("copy.sqlite")
+    copy.write_bytes(path.read_bytes())
+    copied = Outbox(copy)
+    (new,) = copied.append([(SOURCE, counted(2))])
+    assert (new.seq, new.epoch > brought.epoch) == (1, True)
+    assert list(copied.unsettled()) == [brought]
+    copied.settle(SOURCE, brought.epoch, 1)
+    assert [e.id for e in copied.unsettled()] == [new.id]
+    copied.close()
+    assert Outbox(copy).epoch == new.epoch
+
+
+def test_a_disk_without_room_delays_forgetting_and_is_told(path: Path) -> None:
+    box = Outbox(path, bytes_max=200_000)
+    _fill(box)
+    assert box.used == 1.0
+    assert box.settle(SOURCE, box.epoch, 10) in (0, 10)
+    box.settle(SOURCE, box.epoch, 1_000)
+    box.append([(SOURCE, counted(1))])
+    assert box.used < 1.0
+
+
+def test_an_outbox_made_when_the_clock_had_gone_back_begins_behind_the_record(path: Path) -> None:
+    box = Outbox(path, clock=lambda: 1_000)
+    box.append([(SOURCE, counted(1))])
+    assert box.reconcile({SOURCE: Mark(5_000, 7)})
+    assert not box.reconcile({SOURCE: Mark(5_001, 1)})
+    assert [(e.epoch, e.seq) for e in box.unsettled()] == [(5_001, 1)]
+
+
+def test_an_outbox_that_the_record_knows_well_goes_on(path: Path) -> None:
+    box = Outbox(path)
+    box.append([(SOURCE, counted(1))])
+    box.close()
+    again = Outbox(path)
+    again.append([(SOURCE, counted(2))])
+    assert not again.reconcile({SOURCE: Mark(again.epoch, 1)})
+    assert not again.reconcile({SOURCE: Mark(again.epoch, 2)})
+    assert [e.seq for e in again.unsettled()] == [1, 2]

@@ -152,7 +152,7 @@ def test_a_flutter_within_the_threshold_is_a_real_stop() -> None:
         False,
         1_000,
     )
-    assert state.cells[MILL].shift.adet_ms == 1_000
+    assert state.cells[MILL].shifts[-1].sums.adet_ms == 1_000
     assert state.cells[MILL].undecided == ()
 
 

@@ -39,13 +39,14 @@ def draft(line: str) -> Draft:
 
 
 def settled(box: Outbox, source: str, seq: int) -> Message:
-    document = {"source": source, "epoch": box.epoch, "settled": seq}
+    document = {"source": source, "epoch": box.epoch, "seq": seq, "settled": seq}
     return Message("t", json.dumps(document).encode(), 1, False, False, 1, 1)  # noqa: FBT003 - fields of a message
 
 
 async def test_a_busy_neighbour_does_not_hold_back_a_resend(tmp_path: Path) -> None:
     box, broker = Outbox(tmp_path / "o.sqlite"), Broker()
-    sender = Sender(box, broker)
+    sender = Sender(box, broker, lambda _: True)
+    sender.heard()
     box.append([("a:one", draft(LINES[0]))])
     running = asyncio.create_task(sender.run())
     async with asyncio.timeout(4 * module.RESEND_AFTER_S_MIN):

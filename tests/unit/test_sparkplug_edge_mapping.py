@@ -25,7 +25,8 @@ from bridges.sparkplug_edge.mapping import (
 )
 from tests.brokers import small_plant
 from uns.model.checks import Finding
-from uns.model.events import Tag, WriteTag
+from uns.model.commands import WriteTag
+from uns.model.events import Tag
 from uns.model.path import Topic
 from uns.model.plant import Plant
 from uns.mqtt.acl import EDGE, READ, WRITE, Grant, broker_users

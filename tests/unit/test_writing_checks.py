@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.example import WASH, plant
-from uns.model.events import WriteTag
+from uns.model.commands import WriteTag
 from uns.model.observation import Reading, Scalar, SetPoint
 from uns.model.plant import Cell, TagSpec, Writable
 from uns.model.writing import Situation, check

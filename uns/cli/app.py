@@ -9,7 +9,9 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from uns.cli import inspection, orders, reading
+from uns.cli import inspection, orders, reading, times
+from uns.cli import replay as replaying
+from uns.cli import verify as verifying
 from uns.cli import write as writing
 from uns.cli.bridge import bridge_app
 from uns.cli.discover import discover_app
@@ -21,6 +23,7 @@ from uns.cli.options import Data, Json, Namespace, read_plant
 from uns.cli.output import note
 from uns.cli.run import RunOptions, run_hub, store_url
 from uns.cli.sparkplug import sparkplug_app
+from uns.cli.standby import worker as stand_by
 from uns.historian.errors import HistorianError, QueryFailed, QueryRefused
 from uns.model.path import TopicError
 from uns.mqtt.errors import MqttError
@@ -117,6 +120,20 @@ def up(  # noqa: PLR0913 - the options of the command, each with its default
     """Run the hub on your plant. The same as demo, without the simulated machines."""
     options = HubOptions(store_url(store, data), port, demo=False, broker=broker)
     run_hub(read_plant(namespace), data, RunOptions(options, duration, as_json))
+
+
+@app.command(epilog="Example: uns worker pump --name standby-2 --data /srv/uns")
+def worker(
+    lines: Annotated[
+        list[str] | None, typer.Argument(metavar="[LINE...]", help="Names or paths (default: all).")
+    ] = None,
+    *,
+    name: Annotated[str, typer.Option(help="How it is told from other workers.")] = "standby",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Run a standby for lines. It takes over within seconds when their worker is gone."""
+    stand_by(lines or [], data, name, as_json=as_json)
 
 
 @app.command(epilog="Example: uns check namespace.yaml")
@@ -263,6 +280,74 @@ def query(
     gaps.
     """
     reading.query(sql, limit, data, as_json=as_json)
+
+
+@app.command(epilog="Example: uns verify --line pump")
+def verify(
+    *,
+    line: Annotated[str | None, typer.Option(help="A line's name or path (default: all).")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Recompute every _state document from history. Compares byte for byte; exit code 1: different.
+
+    Of a running hub with the retained tree, of a stopped one with the newest documents on record.
+    Each difference is named by topic and field, with the events that explain it.
+    """
+    verifying.verify(line, data, as_json=as_json)
+
+
+@app.command(epilog="Example: uns gaps --data .uns")
+def gaps(*, data: Data = None, as_json: Json = False) -> None:
+    """List the events that are missing, and why. Also those that may still come."""
+    times.gaps(data, as_json=as_json)
+
+
+@app.command(epilog="Example: uns snapshot 'acme/berlin/#' --at 2026-11-23T06:00")
+def snapshot(
+    topic_filter: Annotated[str | None, typer.Argument(metavar="[FILTER]")] = None,
+    *,
+    at: Annotated[
+        str | None, typer.Option(help="2026-11-23T06:00, 10m (ago); default now.")
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Show the topic tree as it was. Every tag and state topic, by what was on record then."""
+    times.snapshot(at, topic_filter, data, as_json=as_json)
+
+
+@app.command(epilog="Example: uns diff 2h 1h 'acme/+/+/+/_state/#'")
+def diff(
+    first: Annotated[str, typer.Argument(metavar="T1", help="2026-11-23T06:00, 2h (ago).")],
+    second: Annotated[str, typer.Argument(metavar="T2", help="As T1, or now.")],
+    topic_filter: Annotated[str | None, typer.Argument(metavar="[FILTER]")] = None,
+    *,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Show what changed in the tree between two times. Topics that came or went, and fields."""
+    times.diff(first, second, topic_filter, data, as_json=as_json)
+
+
+@app.command(epilog="Example: uns replay --from 2h --to 1h --into replay --speed 60")
+def replay(  # noqa: PLR0913 - the options of the command, each with its default
+    *,
+    start: Annotated[str, typer.Option("--from", help="2026-11-23T06:00, 10m, 2h (ago).")],
+    end: Annotated[str | None, typer.Option("--to", help="As --from; default now.")] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="PREFIX", help="Below this enterprise, with tags: `replay`."),
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="X", help="Plant seconds per second (default: no waiting)."),
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Publish recorded events again, in their order. Harmless: whoever has them knows them."""
+    replaying.replay((start, end), into, speed, data, as_json=as_json)
 
 
 def main() -> None:

@@ -21,14 +21,14 @@ from uns.model.observation import Observation, SetPoint
 from uns.model.plant import Bridge, Place, Plant
 from uns.mqtt.acl import bridge_user, edge_user
 from uns.mqtt.client import V5, V311, MqttClient
-from uns.mqtt.errors import MqttError
+from uns.mqtt.goodbye import saying_goodbye
 from uns.mqtt.message import Message, Will
 from uns.runtime.bridge import WRITES_KEY, BridgeRunner, BridgeWiring, WriteBack
 from uns.runtime.clock import PlantClock, load_clock
+from uns.runtime.errors import Fenced
 from uns.runtime.gate import Gate
 from uns.runtime.outbox import Outbox
 
-GOODBYE_TIMEOUT_S: Final = 2.0
 TRIM_AFTER_S: Final = 5.0
 AGAIN_S: Final = 1.0
 NO_MQTT_5: Final = "the broker speaks no MQTT 5: nothing is written, install mosquitto"
@@ -188,17 +188,6 @@ def _write_back(context: Context, name: str, outbox: Outbox) -> WriteBack:
     return WriteBack(gate, client)
 
 
-@contextlib.asynccontextmanager
-async def saying_goodbye(client: MqttClient, will: Will) -> AsyncIterator[None]:
-    """Say at a clean end what the broker says at an unclean one."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(TimeoutError, MqttError):
-            async with asyncio.timeout(GOODBYE_TIMEOUT_S):
-                await client.publish(will.topic, will.payload, retain=will.retain)
-
-
 def _bridge_will(context: Context, name: str, bridge: Bridge) -> Will:
     document = {
         "summary": f"{name} is gone",
@@ -242,6 +231,14 @@ async def run_worker(context: Context) -> None:
     await run_lines(context, PROCESSORS)
 
 
+async def run_standby(context: Context) -> None:
+    """The same beside the hub's own workers, with outboxes of its own."""
+    from processors import PROCESSORS
+    from uns.cli.worker import run_lines
+
+    await run_lines(context, PROCESSORS, f"{context.name}/")
+
+
 async def run_historian(context: Context) -> None:
     """The one writer of the store."""
     from processors import PROCESSORS
@@ -258,7 +255,7 @@ async def run_historian(context: Context) -> None:
             "historian",
             will=last_will(context.plant.enterprise, "main", context.clock()),
         ),
-        processors=tuple(PROCESSORS),
+        processors={name: build(context.plant).states for name, build in PROCESSORS.items()},
         clock=context.clock,
     )
     await record(setup)
@@ -289,16 +286,18 @@ async def run_plant(context: Context) -> None:
 ROLES: Final[dict[str, Role]] = {
     "bridge": run_bridges,
     "worker": run_worker,
+    "standby": run_standby,
     "historian": run_historian,
     "plant": run_plant,
 }
 
 
 async def run(context: Context, role: str) -> None:
-    """Run a role until SIGTERM."""
+    """Run a role until SIGTERM or SIGINT."""
     task = asyncio.ensure_future(ROLES[role](context))
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
     loop.call_later(TRIM_AFTER_S, _trim)
     with contextlib.suppress(asyncio.CancelledError):
         await task
@@ -311,16 +310,24 @@ def _trim() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def main() -> None:
-    """Entry point of every child process; its log goes to standard error."""
-    root, name, role, *arguments = sys.argv[1:]
+def log_to_stderr() -> None:
+    """The log of a process that has no terminal to answer to."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("asyncua", "pymodbus"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def main() -> None:
+    """Entry point of every child process."""
+    root, name, role, *arguments = sys.argv[1:]
+    log_to_stderr()
     folder = Folder(Path(root))
     context = Context(folder, folder.load_plant(), load_clock(folder.root), name, tuple(arguments))
     log.info("%s starts", name)
-    asyncio.run(run(context, role))
+    try:
+        asyncio.run(run(context, role))
+    except Fenced as lost:
+        sys.exit(str(lost))
 
 
 if __name__ == "__main__":

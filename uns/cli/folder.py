@@ -135,13 +135,14 @@ def _note() -> Path:
 
 
 @contextmanager
-def locked(folder: Folder) -> Iterator[None]:
-    """Hold the folder for one hub; AlreadyRunning when another does."""
-    with (folder.root / "lock").open("w") as file:
+def locked(folder: Folder, worker: str | None = None) -> Iterator[None]:
+    """Hold the folder for one hub, or a worker's name beside it; AlreadyRunning when it is held."""
+    who, name = ("a worker of this name", f"{worker}.lock") if worker else ("a hub", "lock")
+    with (folder.root / name).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise AlreadyRunning(f"a hub runs on {folder.root} already: stop it first") from None
+            raise AlreadyRunning(f"{who} runs on {folder.root} already: stop it first") from None
         file.write(str(os.getpid()))
         file.flush()
         yield

@@ -24,6 +24,7 @@ from urllib.parse import quote, urlsplit
 from bridges.sparkplug.directory import edge_nodes
 from uns.cli.errors import CommandError
 from uns.cli.folder import Folder, write_connection
+from uns.cli.keeping import stored_tree
 from uns.cli.live import Live
 from uns.cli.meta import meta_documents
 from uns.codec import encode_document
@@ -42,6 +43,7 @@ from uns.mqtt.client import MqttClient
 from uns.mqtt.errors import MqttError
 from uns.mqtt.message import Address, Outgoing, Session
 from uns.runtime.clock import PlantClock, save_clock, start_clock
+from uns.runtime.keeper import HURRY_S, Keeper, KeeperWiring
 from uns.runtime.supervisor import ChildSpec, Supervisor
 
 HOST: Final = "127.0.0.1"
@@ -91,15 +93,18 @@ class Hub:
         self.supervisor = Supervisor(folder.logs)
         self._mqtt_5 = True
         self.clock: PlantClock
+        self.keeper: Keeper
         self._client: MqttClient | None = None
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeping: asyncio.Task[None] | None = None
 
     async def start(self, say: Callable[[str], None]) -> None:
         """Start everything; returns when broker and children run. `say` gets progress lines."""
         self.clock = start_clock(self.folder.root, self.options.speed)
         self.folder.plant.write_text(self.plant.model_dump_json())
         address = await self._start_broker(say)
+        await self._keep_tree(address, say)
         client = MqttClient(address, "hub", clean_session=True)
         client.on_connect = partial(self._connected, client)
         self._client = await client.__aenter__()
@@ -109,6 +114,7 @@ class Hub:
             asyncio.create_task(self._keep_clock()),
             asyncio.create_task(self._say_health(client)),
         ]
+        self._keeping = asyncio.create_task(self.keeper.run())
         for spec in self._children():
             await self.supervisor.start(spec)
         say(f"started {', '.join(self.supervisor.children)}")
@@ -127,6 +133,8 @@ class Hub:
 
     async def stop(self) -> None:
         """Stop everything in order; nothing that was said is lost."""
+        if self._keeping:
+            self._keeping.cancel()
         if "plant" in self.supervisor.children:
             self.supervisor.signal("plant", signal.SIGUSR2)
             await asyncio.sleep(FREEZE_S)
@@ -232,7 +240,21 @@ class Hub:
         argv = [*module, str(self.folder.root), name, role, *arguments]
         return ChildSpec(name, argv, CHILD_ENV)
 
+    async def _keep_tree(self, address: Address, say: Callable[[str], None]) -> None:
+        """What the broker forgot is there again before anybody reads it; the store is free then."""
+        wiring = KeeperWiring(
+            enterprise=self.plant.enterprise,
+            visitor=lambda: MqttClient(address, "hub.keeper", clean_session=True),
+            remember=stored_tree(self.options.store, self.plant),
+            note=self.folder.root / "incarnation.json",
+            clock=self.clock,
+        )
+        self.keeper = Keeper(wiring)
+        if not await self.keeper.look(HURRY_S):
+            say(f"retained tree {self.keeper.account.summary}")
+
     async def _connected(self, client: MqttClient, _session: Session) -> None:
+        self.keeper.look_soon()
         documents = (
             Outgoing(topic, encode_document(document), retain=True)
             for topic, document in meta_documents(self.plant)

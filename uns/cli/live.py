@@ -54,9 +54,9 @@ class Live:
         return {t: d for t, d in found.items() if (t.kind, t.name) == (kind, name)}
 
     def bridges(self) -> dict[str, Document]:
-        """Health of each bridge by name."""
+        """Health of each bridge by name; what stands deeper is none."""
         found = self.select(self._plant.enterprise, "_hub", "bridge")
-        return {topic.keys[0]: document for topic, document in found.items() if topic.keys}
+        return {t.keys[0]: document for t, document in found.items() if len(t.keys) == 1}
 
     def all_connected(self) -> bool:
         """Whether every bridge has its sources, and those with tags have read them."""

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from bridges.sparkplug.directory import origins
 from bridges.sparkplug.rules import Leaf, Origin
 from uns.fold import Document
-from uns.model.events import COMMANDS, EVENTS, Reply, Tag
+from uns.model.commands import COMMANDS
+from uns.model.events import EVENTS, Reply, Tag
 from uns.model.path import level_of
 from uns.model.plant import Place, Plant
 

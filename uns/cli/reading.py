@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -31,9 +31,13 @@ def tree(wanted: str | None, data: Path | None, *, as_json: bool) -> None:
     """Print the tree below a filter with the newest value of each topic."""
     folder = find_folder(data)
     selected = topic_filter(wanted or f"{folder.load_plant().enterprise}/#")
-    found = _newest(folder, selected)
+    print_tree(selected, _newest(folder, selected), as_json=as_json)
+
+
+def print_tree(selected: str, found: Mapping[str, bytes], *, as_json: bool) -> None:
+    """Print topics as a tree, each with its value."""
     if as_json:
-        print_json({topic: _parsed(payload) for topic, payload in sorted(found.items())})
+        print_json({topic: parsed(payload) for topic, payload in sorted(found.items())})
         return
     branches: dict[str, Tree] = {"": Tree(selected)}
     for topic, payload in sorted(found.items()):
@@ -99,11 +103,11 @@ def oee(line: str | None, shift: str, data: Path | None, *, as_json: bool) -> No
     """Print OEE by line: the live documents, or a recorded shift by sums."""
     folder = find_folder(data)
     plant = folder.load_plant()
-    lines = _lines(plant, line)
+    lines = selected_lines(plant, line)
     if shift == "now":
         suffix = "_state/oee"
         found = _newest(folder, f"{plant.enterprise}/#")
-        documents = {p: _parsed(found[f"{p}/{suffix}"]) for p in lines if f"{p}/{suffix}" in found}
+        documents = {p: parsed(found[f"{p}/{suffix}"]) for p in lines if f"{p}/{suffix}" in found}
     else:
         with open_store(folder) as reader:
             bottlenecks = {p: f"{p}/{plant.lines[p][0].line.bottleneck}" for p in lines}
@@ -133,7 +137,7 @@ def history(
 ) -> None:
     """Print the recorded values of a topic."""
     folder = find_folder(data)
-    now_ms = load_clock(folder.root)() if folder.running else _reached(folder)
+    now_ms = plant_time(folder)
     end_ms = instant_ms(window[1], now_ms, now_ms)
     start_ms = instant_ms(window[0], now_ms, end_ms - HISTORY_DEFAULT_MS)
     if start_ms > end_ms:
@@ -168,12 +172,16 @@ def _newest(folder: Folder, selected: str) -> dict[str, bytes]:
     return {topic: payload for topic, payload in recorded.items() if matches(selected, topic)}
 
 
-def _reached(folder: Folder) -> int:
+def plant_time(folder: Folder) -> int:
+    """Plant time now; of a stopped hub, when it stopped."""
+    if folder.running:
+        return load_clock(folder.root)()
     saved: dict[str, int] = json.loads((folder.root / "clock.json").read_text())
     return saved["reached_ms"]
 
 
-def _lines(plant: Plant, wanted: str | None) -> list[str]:
+def selected_lines(plant: Plant, wanted: str | None) -> list[str]:
+    """Lines by a name or path; every line for None. UsageError where there is none."""
     lines = [p for p in plant.lines if wanted in (None, p, p.rpartition("/")[2])]
     if not lines:
         known = ", ".join(path.rpartition("/")[2] for path in plant.lines)
@@ -192,12 +200,13 @@ def _oee_row(path: str, document: dict[str, Any], shift: str) -> list[Any]:
 
 def _print_message(topic: str, payload: bytes, *, as_json: bool) -> None:
     if as_json:
-        print_json({"topic": topic, "payload": _parsed(payload)})
+        print_json({"topic": topic, "payload": parsed(payload)})
     else:
         say(Text.assemble((topic, "cyan"), " ", _short(payload)))
 
 
-def _parsed(payload: bytes) -> Any:
+def parsed(payload: bytes) -> Any:
+    """A payload as JSON, or else as its text; None for an empty one."""
     try:
         return json.loads(payload) if payload else None
     except (ValueError, RecursionError):
@@ -206,7 +215,7 @@ def _parsed(payload: bytes) -> Any:
 
 def _short(payload: bytes) -> str:
     """A payload in one line: a tag's value and unit, a document's summary, else its text."""
-    document = _parsed(payload)
+    document = parsed(payload)
     if isinstance(document, dict):
         if "summary" in document:
             return str(document["summary"])

@@ -14,11 +14,17 @@ Rev = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 
 
 class Resume(BaseModel):
-    """What the record must understand of a resume document (see the runner for the whole)."""
+    """What the record must understand of a resume document (see the runner for the whole).
+
+    output_epoch: of the owner's own events; what has a smaller one comes from a former owner.
+    base_rev: the document of that rev is kept for ever. Both are None where an older hub wrote.
+    """
 
     owner_epoch: Rev
     rev: Rev
     marks: dict[str, tuple[int, int]]
+    output_epoch: Rev | None = None
+    base_rev: Rev | None = None
 
 
 class Told(BaseModel):
@@ -42,6 +48,7 @@ class Stated(BaseModel):
 
     rev: Rev
     at_ms: Rev | None = None
+    owner_epoch: Rev | None = None
 
 
 def said_by(reject: Reject) -> Said | None:

@@ -148,5 +148,5 @@ def _merge(db: DuckDBPyConnection, table: Table, rows: Sequence[Row]) -> None:
     if table.name in WITH_BOUNDS:
         bounds = db.execute(f"SELECT min(at_ms), max(at_ms) FROM {table.staging}").fetchone()  # noqa: S608 - a name of ours
     db.execute(merging.DUCKDB[table.name], bounds)
-    if table.name == "processor_states":
-        db.execute(merging.PRUNE)
+    if afterwards := merging.AFTERWARDS.get(table.name):
+        db.execute(afterwards)

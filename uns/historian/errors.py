@@ -5,6 +5,7 @@ HistorianError
 ├── StoreUnavailable   the store's, retriable: away, locked, full, without permission
 ├── Unstorable         a row's: the store refuses a value in it; the row is put aside
 ├── SchemaTooNew       fatal: a newer version of the hub wrote this store
+├── OrderLost          the record's: it does not (yet) tell how a state came about
 ├── QueryRefused       the asker's: not one reading statement, or out of bounds
 ├── QueryFailed        the asker's: the SQL does not run
 └── QueryTimeout       the bound's: it took too long and was stopped
@@ -31,6 +32,10 @@ class Unstorable(HistorianError):
 
 class SchemaTooNew(HistorianError):
     """The store's schema is of a later version of the hub."""
+
+
+class OrderLost(HistorianError):
+    """A base, or a part of the order in which events were folded, is not on record."""
 
 
 class QueryRefused(HistorianError):

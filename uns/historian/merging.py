@@ -7,14 +7,37 @@ equal rows touches the newest blocks only.
 from typing import Final
 
 from uns.historian.rows import RESUMES_KEPT
+from uns.historian.sources import OUTPUT_EPOCHS_KEPT
 
 PRUNE: Final = f"""
-DELETE FROM processor_states AS old WHERE {RESUMES_KEPT} <= (
-    SELECT count(*) FROM processor_states AS new
-    WHERE new.topic = old.topic AND (new.owner_epoch, new.rev) > (old.owner_epoch, old.rev))
+DELETE FROM processor_states AS old
+WHERE {RESUMES_KEPT} <= (
+        SELECT count(*) FROM processor_states AS new
+        WHERE new.topic = old.topic AND (new.owner_epoch, new.rev) > (old.owner_epoch, old.rev))
+    AND EXISTS (
+        SELECT 1 FROM processor_states AS new
+        WHERE new.topic = old.topic
+            AND (new.owner_epoch > old.owner_epoch
+                OR (new.owner_epoch = old.owner_epoch AND new.rev < old.rev)))
+    AND COALESCE(as_count(as_document(old.document) ->> 'base_rev') <> old.rev, true)
 """  # noqa: S608 - a constant of ours
 
+FORGET: Final = f"""
+DELETE FROM watermarks AS old
+WHERE old.source LIKE 'processor:%'
+    AND {OUTPUT_EPOCHS_KEPT} <= (
+        SELECT count(*) FROM watermarks AS new
+        WHERE new.source = old.source AND new.epoch > old.epoch)
+"""  # noqa: S608 - a constant of ours
+
+AFTERWARDS: Final = {"processor_states": PRUNE, "watermarks": FORGET}
+"""What is let go in the same transaction, by table."""
+
 _COMMON: Final = {
+    "shown_again": """
+        INSERT INTO shown_again SELECT * FROM new_shown_again ON CONFLICT DO NOTHING""",
+    "cleared": """
+        INSERT INTO cleared SELECT * FROM new_cleared ON CONFLICT DO NOTHING""",
     "processor_states": """
         INSERT INTO processor_states
         SELECT topic, owner_epoch, rev, at_ms, received_ms, CAST(document AS JSON)
@@ -34,6 +57,13 @@ _COMMON: Final = {
             ahead = excluded.ahead, at_ms = excluded.at_ms""",
 }
 
+# An owner that took over says a rev anew that the one before it may have begun: the last one holds.
+_SAID_OTHERWISE: Final = """
+        ON CONFLICT (topic, rev) DO UPDATE SET
+            at_ms = excluded.at_ms, received_ms = excluded.received_ms,
+            document = excluded.document
+        WHERE CAST(states.document AS TEXT) <> CAST(excluded.document AS TEXT)"""
+
 DUCKDB: Final = {
     **_COMMON,
     "events": """
@@ -48,8 +78,8 @@ DUCKDB: Final = {
             WHERE t.topic = n.topic AND t.at_ms = n.at_ms AND t.at_ms BETWEEN $1 AND $2
                 AND t.value IS NOT DISTINCT FROM n.value
                 AND t.value_text IS NOT DISTINCT FROM n.value_text AND t.quality = n.quality)""",
-    "states": """
-        INSERT INTO states SELECT * FROM new_states ON CONFLICT DO NOTHING""",
+    "states": f"""
+        INSERT INTO states SELECT * FROM new_states {_SAID_OTHERWISE}""",  # noqa: S608 - a constant of ours
 }
 
 POSTGRES: Final = {
@@ -61,8 +91,8 @@ POSTGRES: Final = {
     "tag_samples": """
         INSERT INTO tag_samples SELECT * FROM new_tag_samples ON CONFLICT DO NOTHING""",
     # The read models look into documents as jsonb: what does not fit it is refused here.
-    "states": """
+    "states": f"""
         INSERT INTO states
         SELECT topic, rev, at_ms, received_ms, document::json
-        FROM new_states WHERE document::jsonb IS NOT NULL ON CONFLICT DO NOTHING""",
+        FROM new_states WHERE document::jsonb IS NOT NULL {_SAID_OTHERWISE}""",  # noqa: S608 - a constant of ours
 }

@@ -172,8 +172,8 @@ def _merge(db: Connection[Any], table: Table, rows: Sequence[Row]) -> None:
             for row in rows:
                 copy.write_row(row)
         cursor.execute(_ours(merging.POSTGRES[table.name]), prepare=True)
-        if table.name == "processor_states":
-            cursor.execute(_ours(merging.PRUNE))
+        if afterwards := merging.AFTERWARDS.get(table.name):
+            cursor.execute(_ours(afterwards), prepare=True)
 
 
 def _select(db: Connection[Any], sql: str) -> list[tuple[Any, ...]]:

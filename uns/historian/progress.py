@@ -45,6 +45,11 @@ class Progress:
         """The last missing event of the first hole; None without one."""
         return self._spans[1].first - 1 if len(self._spans) > 1 else None
 
+    def has(self, seq: int) -> bool:
+        """Whether an event is on record; those before `first_seq` are not."""
+        at = bisect_left(self._spans, seq, key=_LAST)
+        return self.first_seq <= seq and at < len(self._spans) and self._spans[at].first <= seq
+
     def add(self, seq: int) -> None:
         """Note that an event is on record."""
         spans = self._spans

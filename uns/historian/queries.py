@@ -1,16 +1,19 @@
-"""The questions that commands ask, the same for every store: history, genealogy, OEE, totals.
+"""The questions that commands ask, the same for every store: history, genealogy, OEE, snapshots.
 
 Reads the public views and little else. OEE is made from sums by uns.model.kpi, never averaged.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from uns.codec import encode_tag
-from uns.historian.answers import ROWS_DEFAULT, ROWS_MAX, Result
+from uns.fold import Mark
+from uns.historian.answers import ROWS_DEFAULT, ROWS_MAX, TIMEOUT_S_MAX, Result
 from uns.historian.errors import QueryRefused
 from uns.historian.reader import Reader
+from uns.historian.rows import TagRow
+from uns.historian.samples import tag_payload
+from uns.model.events import EVENTS, Event
 from uns.model.kpi import Sums, oee
 from uns.model.path import parse_topic
 
@@ -36,6 +39,38 @@ DIRECTIONS: Final = {
     "contents_of": ("output_id", "input_id"),
     "where_used": ("input_id", "output_id"),
 }
+INSTANT_MAX: Final = 2**63 - 1
+EVENTS_OF_MAX: Final = 2_000
+EVENTS_OF: Final = f"""
+SELECT type, payload FROM events
+WHERE source = $1 AND epoch = $2 AND seq BETWEEN $3 AND $4
+ORDER BY seq
+LIMIT {EVENTS_OF_MAX + 1}
+"""  # noqa: S608 - a constant of ours
+_GONE: Final = """
+WITH gone AS (
+    SELECT topic, max(received_ms) AS at_ms FROM cleared WHERE received_ms <= $1 GROUP BY topic
+)
+"""
+_THERE: Final = """
+WHERE t.received_ms <= $1 AND t.topic > $2 AND (g.at_ms IS NULL OR t.received_ms > g.at_ms)
+"""
+SNAPSHOT_TAGS: Final = f"""{_GONE}
+SELECT DISTINCT ON (t.topic)
+    t.topic, t.at_ms, t.value, t.value_text, t.quality, t.unit, t.received_ms, t.reason, t.original
+FROM tag_samples AS t LEFT JOIN gone AS g ON g.topic = t.topic {_THERE}
+ORDER BY t.topic, t.at_ms DESC, t.received_ms DESC
+"""  # noqa: S608 - constants of ours
+SNAPSHOT_AGAIN: Final = f"""{_GONE}
+SELECT DISTINCT ON (t.topic) t.topic, t.received_ms, t.payload
+FROM shown_again AS t LEFT JOIN gone AS g ON g.topic = t.topic {_THERE}
+ORDER BY t.topic, t.received_ms DESC
+"""  # noqa: S608 - constants of ours
+SNAPSHOT_STATES: Final = f"""{_GONE}
+SELECT DISTINCT ON (t.topic) t.topic, CAST(t.document AS TEXT)
+FROM states AS t LEFT JOIN gone AS g ON g.topic = t.topic {_THERE}
+ORDER BY t.topic, t.rev DESC
+"""  # noqa: S608 - constants of ours
 COUNTED: Final = {
     "orders": "SELECT dispatch_status, count(*) FROM orders GROUP BY 1 ORDER BY 1",
     "events": "SELECT type, count(*) FROM events GROUP BY 1 ORDER BY 1",
@@ -109,19 +144,48 @@ def summary(reader: Reader) -> dict[str, Any]:
 
 
 def newest(reader: Reader) -> dict[str, bytes]:
-    """The newest payload on record of every tag and state topic, by topic."""
-    tags = reader.query(
-        "SELECT DISTINCT ON (topic) topic, value, value_text, at_ms, quality, unit FROM tags"
-        " ORDER BY topic, at_ms DESC",
-        limit=ROWS_MAX,
+    """The tag and state topics as they are now, by all that is on record; see `snapshot`."""
+    return snapshot(reader, INSTANT_MAX)
+
+
+def snapshot(reader: Reader, at_ms: int) -> dict[str, bytes]:
+    """The tag and state topics as they were at an instant (plant time, ms), each with its payload.
+
+    A topic has the newest value (by the source's time; by rev) that the record had received by
+    then, unless it was cleared since. The bytes are those that were published. Of a tag that says
+    `record: every` it may be a later value than the tree showed.
+    """
+    tags = {row[0]: TagRow(*row) for row in _pages(reader, SNAPSHOT_TAGS, at_ms)}
+    found = {topic: tag_payload(row) for topic, row in tags.items()}
+    for topic, received_ms, payload in _pages(reader, SNAPSHOT_AGAIN, at_ms):
+        if topic not in tags or received_ms >= tags[topic].received_ms:
+            found[topic] = payload.encode()
+    states = _pages(reader, SNAPSHOT_STATES, at_ms)
+    return found | {topic: document.encode() for topic, document in states}
+
+
+def events_of(reader: Reader, source: str, epoch: int, first: int, last: int) -> list[Event]:
+    """Events of a source's epoch from `first` to `last`, by seq, at most EVENTS_OF_MAX.
+
+    A seq that is missing here and covered by the watermark is of an event that was refused, or of
+    one that carried samples only: they stand elsewhere, no processor takes them.
+    """
+    found = list[Event]()
+    while len(found) < EVENTS_OF_MAX:
+        rows = reader.query(EVENTS_OF, (source, epoch, first, last), EVENTS_OF_MAX - len(found))
+        found += [EVENTS[name].model_validate(payload) for name, payload in rows.rows]
+        if not rows.truncated or not rows.rows:
+            break
+        first = found[-1].seq + 1
+    return found
+
+
+def recorded(reader: Reader, source: str) -> Mark | None:
+    """How far a source is on record, in its newest epoch; None if nothing of it is."""
+    found = reader.query(
+        "SELECT epoch, seq FROM watermarks WHERE source = $1 ORDER BY epoch DESC LIMIT 1", (source,)
     )
-    states = reader.query(
-        "SELECT DISTINCT ON (topic) topic, CAST(document AS TEXT) FROM states"
-        " ORDER BY topic, rev DESC",
-        limit=ROWS_MAX,
-    )
-    found = {row[0]: _tag_payload(*row[1:]) for row in tags.rows}
-    return found | {topic: document.encode() for topic, document in states.rows}
+    return Mark(*found.rows[0]) if found.rows else None
 
 
 def newest_processor_state(reader: Reader, topic: str) -> bytes | None:
@@ -184,12 +248,12 @@ def _counts(result: Result) -> dict[str, int]:
     return {str(name): int(count) for name, count in result.rows}
 
 
-def _tag_payload(
-    value: float | None, text: str | None, at_ms: int, quality: Any, unit: str | None
-) -> bytes:
-    """A tag as it was published, as far as the record keeps it."""
-    if value is None:
-        return encode_tag(text, at_ms, quality, unit)
-    known = {"true": True, "false": False}.get(text or "", value)
-    whole = int(known) if isinstance(known, float) and known.is_integer() else known
-    return encode_tag(whole, at_ms, quality, unit)
+def _pages(reader: Reader, sql: str, at_ms: int) -> Iterator[tuple[Any, ...]]:
+    """All rows of a snapshot's query, whose first column is the topic, in its order."""
+    after = ""
+    while True:
+        page = reader.query(sql, (at_ms, after), ROWS_MAX, TIMEOUT_S_MAX)
+        yield from page.rows
+        if not page.truncated or not page.rows:
+            return
+        after = page.rows[-1][0]

@@ -1,44 +1,62 @@
-"""PURE: decoded messages become rows; watermarks move; resume documents are fenced.
+"""PURE: decoded messages become rows; watermarks move; former owners are fenced.
 
 Owns what is worth recording and how far each source is on record. Does not know the store: what
 `batch` returned must be written, in the end, before anything of it is said to anybody.
 """
 
-import base64
-import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
-from uns.codec import Message, Reject
+from uns.codec import Cleared, Message, Reject
 from uns.fold import Document
 from uns.historian.documents import Resume, Stated, Told, said_by
+from uns.historian.owners import Owners, Readers, is_resume, reached
 from uns.historian.progress import Progress, Span
-from uns.historian.rows import Batch, EventRow, RejectRow, ResumeRow, StateRow, TagRow, WatermarkRow
+from uns.historian.quarantine import Quarantine, RejectNote
+from uns.historian.rows import (
+    AgainRow,
+    Batch,
+    ClearedRow,
+    EventRow,
+    RejectRow,
+    ResumeRow,
+    StateRow,
+    TagRow,
+    WatermarkRow,
+)
+from uns.historian.samples import sample_row, tag_row
+from uns.historian.sources import Sources
 from uns.model.events import Event, Rejected, Sampled, Tag
-from uns.model.observation import Scalar
-from uns.model.path import Topic, level_of, to_dotted
+from uns.model.path import Topic
 
-EPOCHS_MAX: Final = 10_000
-"""Of all sources; the events of further ones are stored, and no watermark follows them."""
-EXACT_INT_MAX: Final = 2**53
-PROCESSOR: Final = "processor"
+STALE: Final = "stale-epoch"
 WATERMARK: Final = "watermark"
-
-Readers = Callable[[str], Iterable[str]]
-"""Which processors (topics of resume documents) must have taken the events of a source."""
+KEPT_VALUES: Final = frozenset({"_tag", "_state"})
 
 
 class Arrival(NamedTuple):
-    """A message as it came. `repeated`: the broker may have delivered it before."""
+    """A message as it came. dup: it was sent before; retain: it came from the retained set."""
 
     topic: str
     payload: bytes
-    repeated: bool
+    dup: bool = False
+    retain: bool = False
+
+    @property
+    def repeated(self) -> bool:
+        """Whether it may be on record already."""
+        return self.dup or self.retain
+
+
+class Shown(NamedTuple):
+    """The latest instant that a tag showed, and which payload it shows."""
+
+    at_ms: int
+    payload_hash: int
 
 
 class Watermark(NamedTuple):
@@ -50,26 +68,17 @@ class Watermark(NamedTuple):
     settled: int
 
 
-class RejectNote(NamedTuple):
-    """The newest reject of a class. `origin`: where a bridge got it; None for a message."""
-
-    reject_class: str
-    reason: str
-    topic: str
-    origin: str | None
-    total: int
-    original_base64: str
-    original_sha256: str
-    at_ms: int
-
-
 @dataclass(slots=True)
 class Known:
-    """What the store knew when the historian started."""
+    """What the store knew when the historian started.
+
+    since: by resume topic, the first rev of the newest owner.
+    """
 
     watermarks: list[WatermarkRow] = field(default_factory=list)
     resumes: list[ResumeRow] = field(default_factory=list)
     reject_counts: dict[str, int] = field(default_factory=dict)
+    since: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -78,71 +87,64 @@ class _Open:
 
     received_ms: int
     events: dict[str, EventRow] = field(default_factory=dict)
-    tags: dict[TagRow, None] = field(default_factory=dict)
+    tags: dict[tuple[object, ...], TagRow] = field(default_factory=dict)
+    again: dict[str, AgainRow] = field(default_factory=dict)
     states: dict[tuple[str, int], StateRow] = field(default_factory=dict)
-    resumes: dict[str, ResumeRow] = field(default_factory=dict)
+    cleared: dict[str, ClearedRow] = field(default_factory=dict)
+    resumes: dict[tuple[str, int, int], ResumeRow] = field(default_factory=dict)
     rejects: list[RejectRow] = field(default_factory=list)
-    moved: set[tuple[str, int]] = field(default_factory=set)
+    moved: dict[tuple[str, int], None] = field(default_factory=dict)
 
 
 class Recorder:
-    """The memory of the one writer: progress of sources, newest resume documents, rejects."""
+    """The memory of the one writer: progress of sources, owners of processors, rejects.
+
+    received_ms of a batch grows with each batch, whatever the clock does: it tells what came after
+    what.
+    """
 
     def __init__(self, readers: Readers, known: Known | None = None) -> None:
         known = known or Known()
         self._readers = readers
-        self._progress = {
-            (row.source, row.epoch): Progress(
-                row.seq, row.first_seq, (Span(*span) for span in json.loads(row.ahead))
-            )
-            for row in known.watermarks[:EPOCHS_MAX]
-        }
-        self._epochs: dict[str, int] = {}
-        for source, epoch in self._progress:
-            self._epochs[source] = max(epoch, self._epochs.get(source, 0))
-        self._resumes = {
-            row.topic: Resume.model_validate_json(row.document) for row in known.resumes
-        }
-        self._counts = Counter(known.reject_counts)
-        self._notes: dict[str, RejectNote] = {}
-        self._open = _Open(0)
+        self._sources = Sources((row.source, row.epoch, _progress(row)) for row in known.watermarks)
+        self._owners = Owners(
+            {row.topic: Resume.model_validate_json(row.document) for row in known.resumes},
+            known.since,
+        )
+        self._shown: dict[str, Shown] = {}
+        self._quarantine = Quarantine(known.reject_counts)
+        self._open = _Open(max((row.at_ms for row in known.watermarks), default=-1))
 
     def batch(
         self, messages: Iterable[tuple[Arrival, Message | Reject]], received_ms: int
     ) -> Batch:
         """The rows of some messages; their watermarks hold once the rows are written."""
-        self._open = now = _Open(received_ms)
+        self._open = now = _Open(max(received_ms, self._open.received_ms + 1))
         for arrival, decoded in messages:
             self._take(arrival, decoded)
         return Batch(
             list(now.events.values()),
-            list(now.tags),
+            list(now.tags.values()),
+            list(now.again.values()),
             list(now.states.values()),
+            list(now.cleared.values()),
             list(now.resumes.values()),
             now.rejects,
-            [self._watermark_row(*key) for key in sorted(now.moved)],
+            [row for key in sorted(now.moved) if (row := self._watermark_row(*key))],
         )
 
     def watermarks(self) -> Iterator[Watermark]:
         """The newest epoch of every source; true when all batches so far are written."""
-        for source, epoch in self._epochs.items():
-            seq = self._progress[source, epoch].seq
-            yield Watermark(source, epoch, seq, self._settled(source, epoch, seq))
+        for source, epoch, progress in self._sources.newest():
+            yield Watermark(source, epoch, progress.seq, self._settled(source, epoch, progress.seq))
 
     def reject(self, reject: Reject, *, repeated: bool, at_ms: int) -> RejectRow:
         """The quarantine row of a message, counted and noted."""
-        original = base64.b64encode(reject.original).decode()
-        sha256 = hashlib.sha256(reject.original).hexdigest()
-        reason, topic = _plain(reject.reason), _plain(reject.topic)
-        self._note(reject.reject_class, reason, topic, None, (original, sha256, at_ms))
-        return RejectRow(
-            reject.reject_class, reason, topic, at_ms, original, sha256, repeated=repeated
-        )
+        return self._quarantine.refuse(reject, repeated=repeated, at_ms=at_ms)
 
     def take_notes(self) -> list[RejectNote]:
         """The newest reject of each class since the last call."""
-        notes, self._notes = list(self._notes.values()), {}
-        return notes
+        return self._quarantine.take_notes()
 
     def _take(self, arrival: Arrival, decoded: Message | Reject) -> None:
         if isinstance(decoded, Reject):
@@ -150,44 +152,66 @@ class Recorder:
             return
         match decoded.value:
             case Tag() as tag:
-                self._tag(arrival.topic, tag)
+                self._tag(arrival, tag)
             case Event() as event:
-                self._event(arrival.topic, event)
+                self._event(arrival, event)
+            case Cleared() if decoded.topic.kind in KEPT_VALUES:
+                self._open.cleared[arrival.topic] = ClearedRow(
+                    arrival.topic, self._open.received_ms
+                )
             case dict() as document if decoded.topic.kind == "_state":
-                self._state(arrival, document)
-            case dict() as document if _is_resume(decoded.topic):
+                self._state(arrival, decoded.topic, document)
+            case dict() as document if is_resume(decoded.topic):
                 self._resume(arrival, document)
             case dict() as document if _is_watermark(decoded.topic):
                 self._forgotten(document)
             case _:
                 pass
 
-    def _tag(self, topic: str, tag: Tag) -> None:
-        value, text = _columns(tag.value)
-        row = TagRow(
-            topic, tag.timestamp_ms, value, text, tag.quality, tag.unit, self._open.received_ms
-        )
-        self._open.tags[row] = None
+    def _tag(self, arrival: Arrival, tag: Tag) -> None:
+        self._is_there(arrival)
+        self._sample(tag_row(arrival.topic, tag, arrival.payload, self._open.received_ms))
+        self._show(arrival, tag.timestamp_ms)
 
-    def _event(self, topic: str, event: Event) -> None:
+    def _show(self, arrival: Arrival, at_ms: int) -> None:
+        """Note what a tag shows where its samples alone, by their time, would tell it wrong."""
+        topic, payload_hash = arrival.topic, hash(arrival.payload)
+        last = self._shown.get(topic)
+        self._shown[topic] = Shown(max(at_ms, last.at_ms if last else 0), payload_hash)
+        if last and at_ms > last.at_ms and not arrival.dup:
+            self._open.again.pop(topic, None)
+        elif not arrival.retain and (arrival.dup or not last or payload_hash != last.payload_hash):
+            now_ms = self._open.received_ms
+            self._open.again[topic] = AgainRow(topic, now_ms, arrival.payload.decode())
+
+    def _sample(self, row: TagRow) -> None:
+        key = row.topic, row.at_ms, row.value, row.value_text, row.quality
+        self._open.tags.setdefault(key, row)
+
+    def _is_there(self, arrival: Arrival) -> None:
+        """A topic that was cleared in this batch, and filled again in it."""
+        if not arrival.retain:
+            self._open.cleared.pop(arrival.topic, None)
+
+    def _event(self, arrival: Arrival, event: Event) -> None:
+        progress = self._sources.find(event.source, event.epoch)
+        if progress and progress.has(event.seq):
+            return
+        if why := self._owners.output_refusal(event.path, event.source, event.epoch):
+            self._fence(why, arrival)
+            return
         if isinstance(event, Sampled) and not event.dropped:
             self._samples(event)
         else:
-            self._row(topic, event)
-        if progress := self._progress_of(event.source, event.epoch):
-            progress.add(event.seq)
-            self._open.moved.add((event.source, event.epoch))
+            self._row(arrival.topic, event)
+        self._move(event.source, event.epoch, event.seq)
         if isinstance(event, Rejected):
-            original = (event.original_base64, event.original_sha256, event.at_ms)
-            self._note(event.reject_class, event.reason, topic, event.origin, original)
+            self._quarantine.heard(arrival.topic, event)
 
     def _samples(self, event: Sampled) -> None:
         """Samples stand with those of `_tag`, and nowhere else: equal ones are one."""
         for one in event.samples:
-            number, text = _columns(one.value)
-            topic, now_ms = f"{event.path}/_tag/{one.tag}", self._open.received_ms
-            row = TagRow(topic, one.at_ms, number, text, one.quality, one.unit, now_ms)
-            self._open.tags[row] = None
+            self._sample(sample_row(f"{event.path}/_tag/{one.tag}", one, self._open.received_ms))
 
     def _row(self, topic: str, event: Event) -> None:
         self._open.events[event.id] = EventRow(
@@ -203,12 +227,18 @@ class Recorder:
             event.model_dump_json(),
         )
 
-    def _state(self, arrival: Arrival, document: Document) -> None:
+    def _state(self, arrival: Arrival, topic: Topic, document: Document) -> None:
         try:
             stated = Stated.model_validate(document)
         except ValidationError as error:
             self._refuse(_malformed(arrival, error), arrival)
             return
+        resume = self._readers.writer_of(topic)
+        why = resume and self._owners.refusal(resume, stated.owner_epoch, stated.rev)
+        if why:
+            self._fence(why, arrival)
+            return
+        self._is_there(arrival)
         now_ms = self._open.received_ms
         at_ms = now_ms if stated.at_ms is None else stated.at_ms
         row = StateRow(arrival.topic, stated.rev, at_ms, now_ms, arrival.payload.decode())
@@ -220,15 +250,14 @@ class Recorder:
         except ValidationError as error:
             self._refuse(_malformed(arrival, error), arrival)
             return
-        newest = self._resumes.get(arrival.topic)
-        if newest and resume.owner_epoch < newest.owner_epoch:
-            reason = f"owner {resume.owner_epoch} was followed by owner {newest.owner_epoch}"
-            stale = Reject("stale-epoch", reason, arrival.topic, arrival.payload)
-            self._refuse(stale, arrival)
-        elif newest is None or _age(resume) > _age(newest):
-            self._resumes[arrival.topic] = resume
-            self._open.resumes[arrival.topic] = ResumeRow(
-                arrival.topic,
+        topic, before = arrival.topic, self._owners.newest(arrival.topic)
+        if why := self._owners.refusal(topic, resume.owner_epoch, resume.rev):
+            self._fence(why, arrival)
+        elif self._owners.take(topic, resume):
+            if before and not self._owners.must_stay(topic, before):
+                self._open.resumes.pop((topic, before.owner_epoch, before.rev), None)
+            self._open.resumes[topic, resume.owner_epoch, resume.rev] = ResumeRow(
+                topic,
                 resume.owner_epoch,
                 resume.rev,
                 self._open.received_ms,
@@ -242,52 +271,45 @@ class Recorder:
             told = Told.model_validate(document)
         except ValidationError:
             return
-        key = told.source, told.epoch
-        known = self._progress.get(key)
-        if told.settled > (known.seq if known else 0) and (known := self._progress_of(*key)):
+        known = self._sources.find(told.source, told.epoch)
+        if told.settled <= (known.seq if known else 0):
+            return
+        if known := self._sources.follow(told.source, told.epoch):
             known.skip_to(told.settled)
-            self._open.moved.add(key)
+            self._open.moved[told.source, told.epoch] = None
 
     def _refuse(self, reject: Reject, arrival: Arrival) -> None:
         """Quarantine. An event there is on record too: its source need not say it for ever."""
+        self._put_aside(reject, arrival)
+        if said := said_by(reject):
+            self._move(said.source, said.epoch, said.seq)
+
+    def _fence(self, why: str, arrival: Arrival) -> None:
+        """Quarantine what a former owner says; it is not heard."""
+        self._put_aside(Reject(STALE, why, arrival.topic, arrival.payload), arrival)
+
+    def _put_aside(self, reject: Reject, arrival: Arrival) -> None:
         row = self.reject(reject, repeated=arrival.repeated, at_ms=self._open.received_ms)
         self._open.rejects.append(row)
-        said = said_by(reject)
-        if said and (progress := self._progress_of(said.source, said.epoch)):
-            progress.add(said.seq)
-            self._open.moved.add((said.source, said.epoch))
 
-    def _note(
-        self,
-        reject_class: str,
-        reason: str,
-        topic: str,
-        origin: str | None,
-        original: tuple[str, str, int],
-    ) -> None:
-        self._counts[reject_class] += 1
-        total = self._counts[reject_class]
-        note = RejectNote(reject_class, reason, topic, origin, total, *original)
-        self._notes[reject_class] = note
-
-    def _progress_of(self, source: str, epoch: int) -> Progress | None:
-        """The progress of a source's epoch; None for a new one beyond EPOCHS_MAX."""
-        known = self._progress.get((source, epoch))
-        if known is None and len(self._progress) < EPOCHS_MAX:
-            known = self._progress[source, epoch] = Progress()
-            self._epochs[source] = max(epoch, self._epochs.get(source, 0))
-        return known
+    def _move(self, source: str, epoch: int, seq: int) -> None:
+        if progress := self._sources.follow(source, epoch):
+            progress.add(seq)
+            self._open.moved[source, epoch] = None
 
     def _settled(self, source: str, epoch: int, seq: int) -> int:
         taken = [seq]
-        for topic in self._readers(source):
-            resume = self._resumes.get(topic)
+        for topic in self._readers.of(source):
+            resume = self._owners.newest(topic)
             mark = resume.marks.get(source) if resume else None
-            taken.append(_reached(mark, epoch, seq))
+            taken.append(reached(mark, epoch, seq))
         return min(taken)
 
-    def _watermark_row(self, source: str, epoch: int) -> WatermarkRow:
-        progress = self._progress[source, epoch]
+    def _watermark_row(self, source: str, epoch: int) -> WatermarkRow | None:
+        """None for an epoch that was let go within the batch."""
+        progress = self._sources.find(source, epoch)
+        if progress is None:
+            return None
         ahead = json.dumps(progress.ahead)
         return WatermarkRow(
             source,
@@ -300,53 +322,12 @@ class Recorder:
         )
 
 
-def line_readers(lines: Iterable[str], processors: Iterable[str]) -> Readers:
-    """Every processor of a line reads what bridges say there; none reads another processor."""
-    names = tuple(processors)
-    topics: Mapping[str, tuple[str, ...]] = {
-        to_dotted(line): tuple(f"{line}/_hub/{PROCESSOR}/{name}" for name in names)
-        for line in lines
-    }
-
-    def readers(source: str) -> Iterable[str]:
-        writer, _, place = source.partition(":")
-        return () if writer == PROCESSOR else topics.get(place, ())
-
-    return readers
-
-
-def _is_resume(topic: Topic) -> bool:
-    """`<line>/_hub/processor/<name>`: what stands higher or deeper is somebody else's."""
-    at_line = level_of(topic.path) == "line"
-    return at_line and topic.kind == "_hub" and topic.name == PROCESSOR and len(topic.keys) == 1
+def _progress(row: WatermarkRow) -> Progress:
+    return Progress(row.seq, row.first_seq, (Span(*span) for span in json.loads(row.ahead)))
 
 
 def _is_watermark(topic: Topic) -> bool:
     return topic.kind == "_hub" and topic.name == WATERMARK
-
-
-def _age(resume: Resume) -> tuple[int, int]:
-    return resume.owner_epoch, resume.rev
-
-
-def _reached(mark: tuple[int, int] | None, epoch: int, seq: int) -> int:
-    """How far a reader's mark lies in an epoch: all of it, if the reader is beyond."""
-    if mark is None or mark[0] < epoch:
-        return 0
-    return mark[1] if mark[0] == epoch else seq
-
-
-def _columns(value: Scalar) -> tuple[float | None, str | None]:
-    """A tag's value as (number, text); see TagRow."""
-    match value:
-        case bool():
-            return float(value), "true" if value else "false"
-        case int() if abs(value) > EXACT_INT_MAX:
-            return float(value), str(value)
-        case int() | float():
-            return float(value), None
-        case _:
-            return None, value
 
 
 def _malformed(arrival: Arrival, error: ValidationError) -> Reject:
@@ -354,8 +335,3 @@ def _malformed(arrival: Arrival, error: ValidationError) -> Reject:
     where = ".".join(map(str, first["loc"]))
     reason = f"{where}: {first['msg']}"
     return Reject("bad-payload", reason, arrival.topic, arrival.payload)
-
-
-def _plain(text: str) -> str:
-    """Text that every store takes: no NUL, no half characters."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -8,6 +8,8 @@ ours.
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from uns.model.observation import Quality
+
 
 class EventRow(NamedTuple):
     """An event; unique by `id` (its `at_ms` never changes)."""
@@ -25,19 +27,30 @@ class EventRow(NamedTuple):
 
 
 class TagRow(NamedTuple):
-    """A sample; unique as a whole but for `received_ms` and `unit`.
+    """A sample; unique by topic, time, value and quality.
 
     A number stands in `value`, a text in `value_text`; true and false, and whole numbers that a
-    double cannot hold, in both.
+    double cannot hold, in both. original: the payload as it was published, where the other columns
+    do not give it (`71.0`, a foreign order of keys).
     """
 
     topic: str
     at_ms: int
     value: float | None
     value_text: str | None
-    quality: str
+    quality: Quality
     unit: str | None
     received_ms: int
+    reason: str | None = None
+    original: str | None = None
+
+
+class AgainRow(NamedTuple):
+    """A tag that came to show an instant no later than before: good, bad and good again at one."""
+
+    topic: str
+    received_ms: int
+    payload: str
 
 
 class StateRow(NamedTuple):
@@ -50,8 +63,18 @@ class StateRow(NamedTuple):
     document: str
 
 
+class ClearedRow(NamedTuple):
+    """A `_tag` or `_state` topic was cleared: what was received of it before is not there now."""
+
+    topic: str
+    received_ms: int
+
+
 class ResumeRow(NamedTuple):
-    """The resume document of a processor; the newest few of each topic are kept."""
+    """The resume document of a processor; the newest few of each topic are kept.
+
+    For ever the bases (rev = base_rev), and of the newest owner the first.
+    """
 
     topic: str
     owner_epoch: int
@@ -90,7 +113,7 @@ class WatermarkRow(NamedTuple):
     at_ms: int
 
 
-Row = EventRow | TagRow | StateRow | ResumeRow | RejectRow | WatermarkRow
+Row = EventRow | TagRow | AgainRow | StateRow | ClearedRow | ResumeRow | RejectRow | WatermarkRow
 
 
 @dataclass(slots=True)
@@ -99,7 +122,9 @@ class Batch:
 
     events: list[EventRow] = field(default_factory=list)
     tags: list[TagRow] = field(default_factory=list)
+    again: list[AgainRow] = field(default_factory=list)
     states: list[StateRow] = field(default_factory=list)
+    cleared: list[ClearedRow] = field(default_factory=list)
     resumes: list[ResumeRow] = field(default_factory=list)
     rejects: list[RejectRow] = field(default_factory=list)
     watermarks: list[WatermarkRow] = field(default_factory=list)
@@ -140,8 +165,10 @@ _T: Final = "text"
 _N: Final = "bigint"
 TABLES: Final[dict[str, Table]] = {
     "events": Table("events", EventRow, (_T, _T, _T, _T, _N, _N, _N, _N, _T, _T)),
-    "tags": Table("tag_samples", TagRow, (_T, _N, "double precision", _T, _T, _T, _N)),
+    "tags": Table("tag_samples", TagRow, (_T, _N, "double precision", *(_T,) * 3, _N, _T, _T)),
+    "again": Table("shown_again", AgainRow, (_T, _N, _T)),
     "states": Table("states", StateRow, (_T, _N, _N, _N, _T)),
+    "cleared": Table("cleared", ClearedRow, (_T, _N)),
     "resumes": Table("processor_states", ResumeRow, (_T, _N, _N, _N, _N, _T)),
     "rejects": Table("quarantine", RejectRow, (_T, _T, _T, _N, _T, _T, "boolean")),
     "watermarks": Table("watermarks", WatermarkRow, (_T, _N, _N, _N, _N, _T, _N)),

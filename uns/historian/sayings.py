@@ -6,7 +6,8 @@ Owns the topics and documents below `<enterprise>/_hub/{watermark,reject,histori
 from typing import Final, NamedTuple
 
 from uns.codec import encode_document
-from uns.historian.recorder import WATERMARK, RejectNote, Watermark
+from uns.historian.quarantine import RejectNote
+from uns.historian.recorder import WATERMARK, Watermark
 from uns.model.path import SEGMENT, TopicError, key_of
 from uns.mqtt.message import Outgoing, Will
 

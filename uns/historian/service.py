@@ -7,19 +7,17 @@ a batch that cannot be written is tried again, and nothing more is taken.
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from random import Random
 from typing import Final, ParamSpec, TypeVar
-from uuid import uuid4
 
 from uns.codec import Codec
 from uns.historian.errors import StoreUnavailable
+from uns.historian.owners import line_readers
 from uns.historian.query_port import query_port
-from uns.historian.recorder import line_readers
 from uns.historian.sayings import (
     Health,
     last_topic,
@@ -51,7 +49,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HistorianWiring:
-    """What a historian works with. `clock` is plant time in ms."""
+    """What a historian works with. `clock` is plant time in ms; `chance` spreads its retries."""
 
     name: str
     enterprise: str
@@ -59,6 +57,7 @@ class HistorianWiring:
     store: Store
     writer: Writer
     clock: Callable[[], int]
+    chance: Random = field(default_factory=Random)
 
 
 @dataclass(frozen=True)
@@ -66,14 +65,15 @@ class HistorianSetup:
     """What a historian process is made of.
 
     location: see `locate`. client: not yet connected, with a fixed id, a session that is kept and
-    `last_will`. processors: the names of those that run on every line.
+    `last_will`. processors: those that run on every line, each with the names below `_state` that
+    it writes.
     """
 
     plant: Plant
     location: str
     client: MqttClient
     clock: Callable[[], int]
-    processors: tuple[str, ...]
+    processors: Mapping[str, frozenset[str]]
     name: str = "main"
 
 
@@ -88,7 +88,9 @@ class Historian:
         self._changed = asyncio.Event()
         self._tell_all = True
         self._rows = 0
-        self._last = Outgoing(last_topic(wiring.enterprise, wiring.name), uuid4().bytes)
+        self._last = Outgoing(
+            last_topic(wiring.enterprise, wiring.name), wiring.chance.randbytes(16)
+        )
         self._last_seen = False
         wiring.client.on_connect = self._connected
 
@@ -131,11 +133,11 @@ class Historian:
     async def _gather(self) -> list[Message]:
         """A batch: what comes within BATCH_S of its first message, bounded in number and bytes."""
         batch = await self._w.client.receive(BATCH, IDLE_S)
-        self._waiting_since_s = time.monotonic() if batch else None
-        end_s = time.monotonic() + BATCH_S
+        self._waiting_since_s = _now_s() if batch else None
+        end_s = _now_s() + BATCH_S
         size = _bytes(batch)
         while batch and len(batch) < BATCH_MESSAGES_MAX and size < BATCH_BYTES_MAX:
-            left_s = end_s - time.monotonic()
+            left_s = end_s - _now_s()
             if left_s <= 0:
                 break
             room = min(BATCH, BATCH_MESSAGES_MAX - len(batch))
@@ -171,7 +173,7 @@ class Historian:
                 result = await self._in_thread(call, *args, **kwargs)
             except StoreUnavailable as error:
                 self._is_away(str(error))
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                await asyncio.sleep(delay_s * self._w.chance.uniform(0.5, 1.0))
                 delay_s = min(2 * delay_s, RETRY_S_MAX)
             else:
                 self._is_away(None)
@@ -193,20 +195,20 @@ class Historian:
         return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
 
     async def _say_health(self) -> None:
-        rows, at_s, rate = self._rows, time.monotonic(), 0.0
+        rows, at_s, rate = self._rows, _now_s(), 0.0
         while True:
             await self._w.client.publish_many([self._health(rate)])
             with suppress(TimeoutError):
                 async with asyncio.timeout(HEALTH_EVERY_S):
                     await self._changed.wait()
             self._changed.clear()
-            now_s = time.monotonic()
+            now_s = _now_s()
             rate = (self._rows - rows) / (now_s - at_s)
             rows, at_s = self._rows, now_s
 
     def _health(self, rows_per_s: float) -> Outgoing:
         since_s = self._waiting_since_s
-        waited_s = 0.0 if since_s is None else time.monotonic() - since_s
+        waited_s = 0.0 if since_s is None else _now_s() - since_s
         health = Health(
             name=self._w.name,
             store=self._w.store.kind,
@@ -232,6 +234,10 @@ async def run_historian(setup: HistorianSetup) -> None:
             await stack.enter_async_context(query_port(store.folder, store.answer))
         await stack.enter_async_context(setup.client)
         await Historian(wiring).run()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _bytes(messages: Sequence[Message]) -> int:

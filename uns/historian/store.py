@@ -78,7 +78,7 @@ def open_store(location: str | Path, clock: Clock) -> Store:
 
 
 def recall(select: Select) -> Known:
-    """What a store knows, by three queries that every store understands."""
+    """What a store knows, by four queries that every store understands."""
     watermarks = select(
         "SELECT source, epoch, seq, first_seq, hole_to, ahead, at_ms FROM watermarks"
         " ORDER BY at_ms DESC"
@@ -87,9 +87,15 @@ def recall(select: Select) -> Known:
         "SELECT DISTINCT ON (topic) topic, owner_epoch, rev, at_ms, received_ms,"
         " CAST(document AS TEXT) FROM processor_states ORDER BY topic, owner_epoch DESC, rev DESC"
     )
+    since = select(
+        "SELECT topic, min(rev) FROM processor_states AS p WHERE owner_epoch ="
+        " (SELECT max(owner_epoch) FROM processor_states AS n WHERE n.topic = p.topic)"
+        " GROUP BY topic"
+    )
     counts = select("SELECT reject_class, count(*) FROM rejects GROUP BY reject_class")
     return Known(
         [WatermarkRow(*row) for row in watermarks],
         [ResumeRow(*row) for row in resumes],
         {str(reject_class): int(count) for reject_class, count in counts},
+        {str(topic): int(rev) for topic, rev in since},
     )

@@ -9,8 +9,20 @@ from typing import Final, NamedTuple, Protocol
 
 from uns.codec import Codec, Reject
 from uns.historian.errors import Unstorable
-from uns.historian.recorder import Arrival, Readers, Recorder, RejectNote, Watermark
-from uns.historian.rows import TABLES, Batch, EventRow, RejectRow, ResumeRow, Row, StateRow
+from uns.historian.owners import Readers
+from uns.historian.quarantine import RejectNote
+from uns.historian.recorder import Arrival, Recorder, Watermark
+from uns.historian.rows import (
+    TABLES,
+    AgainRow,
+    Batch,
+    EventRow,
+    RejectRow,
+    ResumeRow,
+    Row,
+    StateRow,
+    WatermarkRow,
+)
 from uns.historian.store import Store
 
 UNSTORABLE: Final = "unstorable"
@@ -69,7 +81,7 @@ class Writer:
         """The rows of some messages. What is returned must be committed before the next call."""
         decoded = (
             (
-                Arrival(message.topic, message.payload, message.retain or message.dup),
+                Arrival(message.topic, message.payload, message.dup, message.retain),
                 self._codec.decode(message.topic, message.payload, retain=message.retain),
             )
             for message in messages
@@ -112,8 +124,7 @@ class Writer:
         if isinstance(row, RejectRow):
             raise error
         reject = Reject(UNSTORABLE, str(error), getattr(row, "topic", ""), _original(row))
-        at_ms = getattr(row, "received_ms", row.at_ms)
-        return self._recorder.reject(reject, repeated=True, at_ms=at_ms)
+        return self._recorder.reject(reject, repeated=True, at_ms=_received_ms(row))
 
 
 def _batch(rows: Iterable[tuple[str, Row]]) -> Batch:
@@ -123,9 +134,13 @@ def _batch(rows: Iterable[tuple[str, Row]]) -> Batch:
     return Batch(**some)  # type: ignore[arg-type]  # rows come from the list they go back to
 
 
+def _received_ms(row: Row) -> int:
+    return row.at_ms if isinstance(row, WatermarkRow | RejectRow) else row.received_ms
+
+
 def _original(row: Row) -> bytes:
     match row:
-        case EventRow():
+        case EventRow() | AgainRow():
             text = row.payload
         case StateRow() | ResumeRow():
             text = row.document

@@ -3,6 +3,8 @@
 An instant belongs to the shift that opened last, until it closes or the next one opens; a night
 shift belongs to the day it opens. Wall-clock openings keep their local time over DST, durations are
 elapsed time between two local wall times, so a shift across a DST change is 7 or 9 hours long.
+A wall time that is left out is read as if clocks had not changed yet, one that comes twice is the
+first; a shift that then ends before it opens is none on that day.
 Before 2024 and from 2100 on nothing is planned: a stamp out there is a broken clock.
 """
 
@@ -58,6 +60,10 @@ class Calendar:
         self._windows = lru_cache(maxsize=64)(self._windows_around)
         self._first_ms, self._last_ms = self._ms(FIRST_DAY), self._ms(LAST_DAY)
 
+    def covers(self, at_ms: int) -> bool:
+        """Whether an instant lies in the years of the calendar; if not, its clock is broken."""
+        return self._first_ms <= at_ms < self._last_ms
+
     def window_at(self, at_ms: int) -> Window:
         """The shift at an instant, or the off-shift window between its neighbours.
 
@@ -81,7 +87,8 @@ class Calendar:
                 middle - LOOK_BACK, middle + LOOK_AHEAD, inc=True
             )
         )
-        planned = [self._window(name, start) for start, name in openings]
+        windows = (self._window(name, start) for start, name in openings)
+        planned = sorted((w for w in windows if w.start_ms < w.end_ms), key=lambda w: w.start_ms)
         return tuple(self._with_pauses(planned, middle))
 
     def _window(self, name: str, start: datetime) -> Window:
@@ -92,9 +99,11 @@ class Calendar:
     def _with_pauses(self, planned: list[Window], middle: datetime) -> list[Window]:
         edge, out = self._ms(middle - LOOK_BACK), list[Window]()
         for i, window in enumerate(planned):
+            end = min([window.end_ms, *(w.start_ms for w in planned[i + 1 : i + 2])])
+            if end == window.start_ms:
+                continue
             if window.start_ms > edge:
                 out.append(self._pause(edge, window.start_ms))
-            end = min([window.end_ms, *(w.start_ms for w in planned[i + 1 : i + 2])])
             out.append(window._replace(end_ms=end))
             edge = end
         horizon = self._ms(middle + LOOK_AHEAD)

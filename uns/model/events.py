@@ -8,7 +8,6 @@ Bridges write the first group, processors the second, the hub the third.
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,13 +17,11 @@ from pydantic import (
     StrictStr,
 )
 
-from uns.model.observation import Quality, Scalar
-from uns.model.path import key_of, matches
+from uns.model.observation import Quality
 
 IDENTIFIER_LENGTH_MAX: Final = 128
-VALUE_LENGTH_MAX: Final = 240
-INTEGER_MAX: Final = 2**64 - 1
 SAMPLES_MAX: Final = 200
+RUNS_MAX: Final = 1_000
 Identifier = Annotated[str, Field(min_length=1, max_length=IDENTIFIER_LENGTH_MAX)]
 Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -279,6 +276,7 @@ class Sample(Payload):
     at_ms: Millis
     quality: Quality
     unit: UnitOfMeasure | None = None
+    reason: str | None = None
 
 
 class Sampled(Event):
@@ -318,6 +316,19 @@ class Gap(Event):
     seen_by: str
 
 
+class Folded(Event):
+    """In which order a processor folded the events of its line's sources, `number` by number.
+
+    A run is (source, epoch, to_seq): that source was taken next, up to and including to_seq.
+    """
+
+    type_name: ClassVar[str] = "folded"
+    type: Literal["folded"] = "folded"
+    processor: Identifier
+    number: Annotated[int, Field(ge=1)]
+    runs: Annotated[tuple[tuple[Identifier, Count, Count], ...], Field(max_length=RUNS_MAX)]
+
+
 BRIDGE_EVENTS: Final[tuple[type[Event], ...]] = (
     StateChanged,
     Counted,
@@ -339,60 +350,8 @@ PROCESSOR_EVENTS: Final[tuple[type[Event], ...]] = (
     OeeInterval,
     OrderClosed,
     Gap,
+    Folded,
 )
 EVENTS: Final[dict[str, type[Event]]] = {
     model.type_name: model for model in (*BRIDGE_EVENTS, *PROCESSOR_EVENTS)
 }
-
-
-class Command(Payload):
-    """A request; answered under `_event/reply/<request_id>` beside it."""
-
-    request_id: Identifier
-    at_ms: Millis | None = None
-    actor: str | None = None
-
-
-class ReleaseOrder(Command):
-    """`_cmd/order/release`: the same content as an ERP order file."""
-
-    order: dict[str, Any]
-
-
-def _is_key(request_id: str) -> str:
-    key_of(request_id)
-    return request_id
-
-
-def _is_bounded(value: Scalar) -> Scalar:
-    if isinstance(value, str) and len(value) > VALUE_LENGTH_MAX:
-        raise ValueError(f"a text to write is at most {VALUE_LENGTH_MAX} characters long")
-    if isinstance(value, int) and abs(value) > INTEGER_MAX:
-        raise ValueError("an integer to write has at most 64 bits")
-    return value
-
-
-class WriteTag(Command):
-    """`_cmd/write/<tag>` at a cell: write a value to the device behind a tag.
-
-    `request_id` becomes the last segment of the answer's topic. After `expires_at_ms` (plant
-    time) the command is refused.
-    """
-
-    request_id: Annotated[Identifier, AfterValidator(_is_key)]
-    value: Annotated[StrictBool | StrictInt | StrictFloat | StrictStr, AfterValidator(_is_bounded)]
-    expires_at_ms: Millis | None = None
-    actor: Annotated[str, Field(max_length=IDENTIFIER_LENGTH_MAX)] | None = None
-
-
-COMMANDS: Final[dict[str, type[Command]]] = {
-    "order/release": ReleaseOrder,
-    "write/{tag}": WriteTag,
-}
-"""By what follows `_cmd/`; braces stand for any one segment."""
-
-
-def command_named(name: str) -> type[Command] | None:
-    """The payload model of what follows `_cmd/` in a topic."""
-    found = (m for known, m in COMMANDS.items() if matches(known.replace("{tag}", "+"), name))
-    return next(found, None)

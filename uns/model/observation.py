@@ -5,7 +5,7 @@ for the next batch, everything in the last one is durable: only then may a clien
 (move a file to `done/`, acknowledge a device).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -96,6 +96,17 @@ class Written:
 
 
 Observation = Reading | Link | Fact | BadInput | Written
+
+
+def cells_of(observations: Iterable[Observation]) -> set[str]:
+    """The cells that observations are about."""
+    cells = set[str]()
+    for one in observations:
+        if isinstance(one, Reading):
+            cells.add(one.cell)
+        elif isinstance(one, Link):
+            cells.update(cell for cell, _ in one.feeds)
+    return cells
 
 
 def sayable(observation: Observation) -> Observation:

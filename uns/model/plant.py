@@ -6,6 +6,7 @@ settings of any protocol: those are checked by the models that the caller passes
 
 from collections.abc import Iterator
 from functools import cached_property
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -257,10 +258,16 @@ class Retention(Part):
 
 
 class Policy(Part):
-    """The settings behind each KPI; `id` stands on every number made with them."""
+    """The settings behind each KPI; `id` stands on every number made with them.
+
+    lateness_ms_max: how far a fact may lie behind its line's event time and still be on time: a
+        shift's figures are final once event time is that far past its end; what changes them
+        later is a correction.
+    """
 
     id: str = "iso22400-bottleneck-1"
     line_method: Literal["bottleneck"] = "bottleneck"
+    lateness_ms_max: Annotated[int, Field(ge=0, le=28_800_000)] = 900_000
 
 
 class Place(Part):
@@ -367,3 +374,9 @@ class Plant(Part):
     def calendar_of(self, path: str) -> Calendar:
         """The shift calendar of the site a place lies in."""
         return self.sites[parent(path, "site").split("/")[1]].calendar
+
+
+def digest(plant: Plant) -> str:
+    """16 hex digits that stand for all that processors see of a plant (its bridges are not)."""
+    seen = plant.model_dump_json(exclude={"bridges"})
+    return sha256(seen.encode()).hexdigest()[:16]

@@ -7,8 +7,8 @@ the time, the newest readings and what was written last are arguments.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from uns.model.commands import WriteTag
 from uns.model.equipment import CODINGS, state_name
-from uns.model.events import WriteTag
 from uns.model.observation import Reading, Scalar, SetPoint
 from uns.model.plant import Cell, Interlock, TagSpec, Writable
 

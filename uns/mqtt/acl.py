@@ -20,6 +20,10 @@ WRITE: Final = "write"
 HOST_ID_DEFAULT: Final = "uns-hub"
 
 
+REPLAY: Final = "replay"
+"""An enterprise of nobody's, where recorded messages may be said again."""
+
+
 class Grant(NamedTuple):
     """Access to the topics that one MQTT filter selects."""
 
@@ -74,6 +78,10 @@ def _lines(subject: _Subject) -> list[str]:
     return _anywhere(subject)[LEVELS.index("line") :]
 
 
+def _cells(subject: _Subject) -> list[str]:
+    return _anywhere(subject)[LEVELS.index("cell") :]
+
+
 def _served(subject: _Subject) -> list[str]:
     """The lines that a bridge reads, and their cells."""
     places = subject.plant.served_by(subject.names["name"]).values()
@@ -99,6 +107,7 @@ COMPONENTS: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(READ, _enterprise, "_hub/watermark/#"),
         Rule(READ, _lines, "_state/#"),  # its own documents: it resumes from them
         Rule(READ, _lines, "_hub/processor/#"),
+        Rule(READ, _enterprise, "_hub/worker/#"),  # who of them runs which line
         Rule(WRITE, _lines, "_state/#"),
         Rule(WRITE, _lines, "_event/#"),
         Rule(WRITE, _lines, "_hub/processor/#"),
@@ -116,11 +125,18 @@ COMPONENTS: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(READ, _root, "$SYS/#"),
         Rule(WRITE, _anywhere, "_meta/#"),
         Rule(WRITE, _enterprise, "_hub/health/#"),
+        Rule(WRITE, _enterprise, "_hub/broker/#"),
+        # What a broker forgot, as its one writer last said it: byte for byte from the record.
+        # That needs the same right as the writer's, but no more kinds: events are said again by
+        # their sources, resume documents and watermarks by processors and the historian.
+        Rule(WRITE, _cells, "_tag/#"),
+        Rule(WRITE, _lines, "_state/#"),
     ),
     "operator": (
         Rule(READ, _root, "#"),
         Rule(READ, _root, "$SYS/#"),
         Rule(WRITE, _anywhere, "_cmd/#"),
+        Rule(WRITE, _root, f"{REPLAY}/#"),
     ),
 }
 """The users that every plant has."""
@@ -130,6 +146,7 @@ BRIDGE: Final = (
     Rule(WRITE, _served, "_event/#"),
     Rule(READ, _served, "_cmd/write/+"),
     Rule(WRITE, _enterprise, "_hub/bridge/{name}/#"),
+    Rule(READ, _enterprise, "_hub/bridge/{name}/probe"),
     Rule(WRITE, _enterprise, "_hub/reject/#"),
     Rule(READ, _enterprise, "_hub/watermark/#"),
 )

@@ -21,7 +21,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from uns.mqtt.errors import Closed, MqttError, PayloadTooLarge
 from uns.mqtt.inbox import Inbox
 from uns.mqtt.inflight import InFlight
-from uns.mqtt.link import Link, Owner
+from uns.mqtt.link import BeforeReconnect, Link, Owner
 from uns.mqtt.message import (
     PAYLOAD_BYTES_MAX,
     RECEIVE_WINDOW,
@@ -62,11 +62,13 @@ class MqttClient:
     on_connect: awaited after each connect with whether the broker kept our session, when the
         subscriptions stand and before `connected` is set. What it raises ends the client; a lost
         connection cancels it.
+    before_reconnect: awaited before every CONNECT except the first. What it raises ends the client,
+        save OSError and ConnectionOver: these say that the broker is not there, and it tries on.
     inbox_limit: messages held before reading pauses.
     once: at most one CONNECT is sent; what becomes of it is the end of the client (ConnectionOver).
 
     `connected` is set while the connection stands and was greeted. When the client has ended
-    (TakenOver, ConnectionOver, an error of `on_connect`, Closed) every call raises why, and
+    (TakenOver, ConnectionOver, an error of a hook, Closed) every call raises why, and
     `connected` is set so that whoever waits for it comes to hear of it: `ready` does both.
     """
 
@@ -82,17 +84,21 @@ class MqttClient:
         retain_as_published: bool = False,
         keepalive_s: int = 10,
         on_connect: OnConnect | None = None,
+        before_reconnect: BeforeReconnect | None = None,
         inbox_limit: int = INBOX_LIMIT,
         once: bool = False,
     ) -> None:
         self.on_connect = on_connect
+        self.before_reconnect = before_reconnect
         self.connected = asyncio.Event()
         self._window = window
         self._retain_as_published = retain_as_published and protocol == V5
         self._paho = _paho(client_id, protocol, clean=clean_session)
         _configure(self._paho, address, will, keepalive_s, clean=clean_session)
         self._wire = Wire(self._paho, self._after_read)
-        owner = Owner(self._opened, self._disconnected, self._greet)
+        owner = Owner(
+            self._opened, self._disconnected, self._greet, self._before_reconnect, self._looks
+        )
         self._link = Link(self._wire, address, client_id, owner, once=once)
         self._inflight = InFlight(window)
         if protocol == V5:
@@ -255,8 +261,9 @@ class MqttClient:
         while missing := self._subscriptions.missing(filters):
             await self._link.online.wait()
             self._check()
-            self._wire.resume()
-            await self._subscriptions.ask(missing)
+            if self._link.online.is_set():  # else it was lost before we woke
+                self._wire.resume()
+                await self._subscriptions.ask(missing)
 
     def _send_subscribe(self, filters: list[tuple[str, int]]) -> int:
         _, mid = self._paho.subscribe(self._as_asked(filters))
@@ -277,7 +284,7 @@ class MqttClient:
 
     def _opened(self, session: Session, receive_maximum: int) -> None:
         self._inflight.resize(min(self._window, receive_maximum))
-        self._subscriptions.opened(session)
+        self._subscriptions.opened()
         self._inbox.opened(session)
         if not len(self._inbox):
             self._arrived.clear()
@@ -286,6 +293,13 @@ class MqttClient:
         self.connected.clear()
         self._unconfirmed.clear()
         self._subscriptions.lost()
+
+    def _looks(self) -> bool:
+        return self.before_reconnect is not None
+
+    async def _before_reconnect(self) -> None:
+        if self.before_reconnect:
+            await self.before_reconnect()
 
     async def _greet(self, session: Session) -> None:
         await self._ask_for(self._subscriptions.wanted)

@@ -6,7 +6,8 @@ publishes or messages: the owner hears `opened` and `lost`, and gets to greet in
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
 from random import SystemRandom
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -25,17 +26,24 @@ CONNECT_TIMEOUT_S: Final = 5.0
 SESSION_TAKEN_OVER: Final = 0x8E
 RECEIVE_MAXIMUM_DEFAULT: Final = 65_535
 
+BeforeReconnect = Callable[[], Awaitable[None]]
+
 
 class Owner(NamedTuple):
     """Whom a link serves. `opened` and `lost` run at once, between two packets.
 
     opened: with the session and the broker's receive maximum (MQTT 5, 3.2.2.3.3).
     greet: the owner's work after each connect; cancelled when the connection is lost.
+    before_reconnect: awaited before every CONNECT except the first. An OSError or ConnectionOver
+        of it is an attempt that failed; whatever else it raises ends the link.
+    looks: whether it looks who owns the id; then losses in quick succession are no verdict.
     """
 
     opened: Callable[[Session, int], None]
     lost: Callable[[], None]
     greet: Callable[[Session], Coroutine[Any, Any, None]]
+    before_reconnect: BeforeReconnect
+    looks: Callable[[], bool]
 
 
 class Link:
@@ -64,12 +72,12 @@ class Link:
         wire.paho.on_disconnect = self._on_disconnect
 
     async def run(self) -> NoReturn:
-        """Connect and stay connected; raises TakenOver, ConnectionOver, or what `greet` raised."""
-        attempt = 0
+        """Connect and stay connected; raises TakenOver, ConnectionOver, or what a hook raised."""
+        attempt, opening = 0, self._open
         while True:
             try:
-                session = await self._open()
-            except OSError as error:  # a TimeoutError is one
+                session = await opening()
+            except (OSError, ConnectionOver) as error:  # a TimeoutError is one
                 if self._once:
                     raise ConnectionOver(f"no connection ({str(error) or 'timeout'})") from error
                 self._losses.broker_absent()
@@ -79,20 +87,31 @@ class Link:
                 log.info("%s: connected, %s session", self._name, session.value)
                 await self._judge(await self._serve(session))
                 attempt = 0
+            opening = self._open_again
             await asyncio.sleep(delay_s(attempt, jitter()))
 
+    async def _open_again(self) -> Session:
+        await self._owner.before_reconnect()
+        return await self._open()
+
     async def _open(self) -> Session:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                return await self._ask(await dial(self._address))
+        except TimeoutError:
+            self._wire.drop()  # CONNACK may have come at that moment: then its loss is told too
+            raise
+
+    async def _ask(self, sock: socket.socket) -> Session:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            sock = await dial(self._address)
-            self.has_asked = True
-            self._opening, self._loss = loop.create_future(), loop.create_future()
-            self._wire.attach(sock)
-            try:
-                return await self._opening
-            finally:
-                if not self.online.is_set():
-                    self._wire.drop()
+        self.has_asked = True
+        self._opening, self._loss = loop.create_future(), loop.create_future()
+        self._wire.attach(sock)
+        try:
+            return await self._opening
+        finally:
+            if not self.online.is_set():
+                self._wire.drop()
 
     async def _serve(self, session: Session) -> int:
         greeting = asyncio.create_task(self._owner.greet(session))
@@ -107,7 +126,7 @@ class Link:
 
     async def _judge(self, reason_code: int) -> None:
         """Accept a loss, or raise TakenOver or ConnectionOver."""
-        again = self._losses.lost(asyncio.get_running_loop().time())
+        again = self._losses.lost(asyncio.get_running_loop().time()) and not self._owner.looks()
         if reason_code == SESSION_TAKEN_OVER or (again and await self._broker_listens()):
             raise TakenOver(
                 f"{self._name}: another process uses this client id "
@@ -132,7 +151,7 @@ class Link:
         if not hearing.done():
             hearing.set_exception(bug)
 
-    def _log_absence(self, attempt: int, error: OSError) -> None:
+    def _log_absence(self, attempt: int, error: Exception) -> None:
         if attempt == 0:
             log.warning("%s: no connection (%s), trying on", self._name, error or "timeout")
 

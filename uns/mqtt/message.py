@@ -29,7 +29,7 @@ class Address:
 class Session(Enum):
     """Whether the broker remembered us when we connected (MQTT 3.1.1, 3.2.2.2).
 
-    KEPT: subscriptions and queued messages are there; the retained set is not sent again.
+    KEPT: queued messages are there.
     NEW: it knows nothing of us. Where KEPT was expected, it lost its memory.
     """
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from uns.mqtt.errors import SubscribeRefused
 from uns.mqtt.inflight import FIRST_FAILURE_CODE
-from uns.mqtt.message import QoS, Session
+from uns.mqtt.message import QoS
 
 Send = Callable[[list[tuple[str, int]]], int]
 
@@ -71,10 +71,13 @@ class Subscriptions:
         failure = SubscribeRefused(", ".join(refused)) if refused else None
         self._settle(filters, failure)
 
-    def opened(self, session: Session) -> None:
-        """Begin a connection: a broker without our session granted nothing."""
-        if session is Session.NEW:
-            self._granted.clear()
+    def opened(self) -> None:
+        """Begin a connection: all is asked for again, also when the broker kept our session.
+
+        What it kept may be a session that a connection which was never answered began, or one from
+        before our SUBSCRIBE. The price is the retained set, once more.
+        """
+        self._granted.clear()
 
     def lost(self) -> None:
         """End a connection: nobody will answer what is asked."""

@@ -5,8 +5,6 @@ asked for more. What the tags show is tags.py, the health of the sources endpoin
 """
 
 import asyncio
-import base64
-import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -19,8 +17,16 @@ from typing import Any, Final
 
 from uns.codec import encode_document
 from uns.fold import Draft
-from uns.model.events import Rejected
-from uns.model.observation import BadInput, Fact, Link, Observation, Reading, Written, sayable
+from uns.model.observation import (
+    BadInput,
+    Fact,
+    Link,
+    Observation,
+    Reading,
+    Written,
+    cells_of,
+    sayable,
+)
 from uns.model.path import parent, to_dotted
 from uns.model.plant import Place, Plant
 from uns.model.publishing import Key
@@ -31,20 +37,19 @@ from uns.runtime.clock import wall_ms
 from uns.runtime.endpoints import Endpoints
 from uns.runtime.errors import OutboxFull
 from uns.runtime.gate import Decision, Gate
-from uns.runtime.outbox import Outbox
+from uns.runtime.outbox import OUTBOX_ALARM, Outbox
+from uns.runtime.refusal import rejected
 from uns.runtime.samples import Samples
 from uns.runtime.sender import Sender
 from uns.runtime.tags import TagBoard
 
 HEALTH_EVERY_S: Final = 1.0
 REMEMBER_EVERY_S: Final = 5.0  # how far an unobserved time may seem longer than it was
-ORIGINAL_BYTES_MAX: Final = 64_000
 FULL_RETRY_S: Final = 1.0
 FULL: Final = "the outbox is full: the source waits"
 WRITES_LOOK_S: Final = 0.1
 PULSES_LOOK_S: Final = 0.2
 AGE_LOOK_S: Final = 60.0
-OUTBOX_ALARM: Final = 0.8
 WRITES_KEY: Final = "writes"
 
 log = logging.getLogger(__name__)
@@ -84,7 +89,7 @@ class BridgeRunner:
         self._w = wiring
         self._tags = TagBoard(wiring.places, wiring.client)
         self._samples = Samples(wiring.places, wiring.outbox)
-        self._sender = Sender(wiring.outbox, wiring.client)
+        self._sender = Sender(wiring.outbox, wiring.client, self._speaks)
         self._endpoints = Endpoints()
         self._turn = asyncio.Lock()
         self._remembered_s = 0.0
@@ -122,9 +127,10 @@ class BridgeRunner:
 
     async def _take(self, observations: list[Observation]) -> None:
         facts = self._new_facts(observations)
-        before = {cell: self._known(cell) for cell in _cells(observations) & self._memory.keys()}
+        before = {cell: self._known(cell) for cell in cells_of(observations) & self._memory.keys()}
         drafts = self._told(observations)
-        drafts += [self._rejected(o) for o in observations if isinstance(o, BadInput)]
+        refused = [o for o in observations if isinstance(o, BadInput)]
+        drafts += [rejected(self._w.home, bad, self._w.clock()) for bad in refused]
         drafts += [Draft(f.path, f.type, f.at_ms, f.body, f.key) for f in facts]
         changed = [cell for cell, known in before.items() if known != self._known(cell)]
         if time.monotonic() - self._remembered_s > REMEMBER_EVERY_S:
@@ -199,6 +205,13 @@ class BridgeRunner:
                 is_stored = True
         for reading in shaded:
             self._tags.show(reading)
+
+    def _speaks(self, source: str) -> bool:
+        return source.startswith(f"{self._w.name}:")
+
+    @property
+    def _health_topic(self) -> str:
+        return f"{self._w.plant.enterprise}/_hub/bridge/{self._w.name}"
 
     def _source(self, path: str) -> str:
         return f"{self._w.name}:{to_dotted(parent(path, 'line'))}"
@@ -277,28 +290,26 @@ class BridgeRunner:
                 await asyncio.sleep(0)
             await asyncio.sleep(AGE_LOOK_S)
 
-    def _rejected(self, bad: BadInput) -> Draft:
-        body = {
-            "reject_class": bad.reject_class,
-            "origin": bad.origin,
-            "reason": bad.reason,
-            "original_base64": base64.b64encode(bad.original[:ORIGINAL_BYTES_MAX]).decode(),
-            "original_sha256": hashlib.sha256(bad.original).hexdigest(),
-        }
-        return Draft(self._w.home, Rejected.type_name, bad.at_ms or self._w.clock(), body)
-
     async def _connected(self, _session: Session) -> None:
         """Say everything again: a broker that was killed keeps the session and forgets its end."""
         self._sender.rewind()
         self._tags.all_again()
+        await self._probe()
+
+    async def _probe(self) -> None:
+        """A message to ourselves: heard, it marks the end of the retained watermarks."""
+        await self._w.client.send(f"{self._health_topic}/probe", encode_document({"probe": True}))
 
     async def _listen(self) -> None:
-        own = f"{self._w.plant.enterprise}/_hub/watermark/"
-        await self._w.client.subscribe([f"{own}#", *self._w.filters])
+        own, probe = f"{self._w.plant.enterprise}/_hub/watermark/", f"{self._health_topic}/probe"
+        await self._w.client.subscribe([probe, f"{own}#", *self._w.filters])
+        await self._probe()
         async for batch in self._w.client.batches():
             for message in batch:
                 if message.topic.startswith(own):
                     self._sender.settled(message)
+                elif message.topic == probe:
+                    self._sender.heard()
                 elif self._w.on_message:
                     self._w.on_message(message)
             self._w.client.ack(batch)
@@ -355,8 +366,8 @@ class BridgeRunner:
 
     async def _say_health(self) -> None:
         while True:
-            topic = f"{self._w.plant.enterprise}/_hub/bridge/{self._w.name}"
-            await self._w.client.publish(topic, encode_document(self._health()), retain=True)
+            health = encode_document(self._health())
+            await self._w.client.publish(self._health_topic, health, retain=True)
             await asyncio.sleep(HEALTH_EVERY_S)
 
     def _health(self) -> dict[str, Any]:
@@ -379,17 +390,6 @@ class BridgeRunner:
             "endpoints": self._endpoints.document(time.monotonic()),
             "at_ms": self._w.clock(),
         }
-
-
-def _cells(observations: Iterable[Observation]) -> set[str]:
-    """The cells that observations are about."""
-    cells = set[str]()
-    for one in observations:
-        if isinstance(one, Reading):
-            cells.add(one.cell)
-        elif isinstance(one, Link):
-            cells.update(cell for cell, _ in one.feeds)
-    return cells
 
 
 def _drafts(path: str, facts: Iterable[CellFact]) -> list[Draft]:

@@ -2,6 +2,7 @@
 
 RuntimeFault
 ├── OutboxFull      ours, retriable: the quota is reached; the source must wait
+├── RecordAway      the store's, retriable: it cannot be asked now
 ├── Fenced          fatal: another owner of this partition took over; exit, do not flap
 └── AlreadyRunning  the user's: another hub uses this data folder
 """
@@ -13,6 +14,10 @@ class RuntimeFault(Exception):  # noqa: N818 - the names say what happened
 
 class OutboxFull(RuntimeFault):
     """The outbox reached its quota: nothing is dropped, the source waits."""
+
+
+class RecordAway(RuntimeFault):
+    """The record does not answer; the message says why."""
 
 
 class Fenced(RuntimeFault):

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 from uns.codec import Codec, Reject, parse_json
 from uns.fold import Draft
-from uns.model.events import Reply, Value, WriteAttempted, WriteTag
+from uns.model.commands import WriteTag
+from uns.model.events import Reply, Value, WriteAttempted
 from uns.model.observation import Reading, SetPoint, Written
 from uns.model.path import key_of, parse_topic
 from uns.model.plant import Place

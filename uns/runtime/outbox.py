@@ -3,19 +3,27 @@
 SQLite with a write-ahead log and synchronous=FULL. One `append` is one transaction: the events get
 their `(source, epoch, seq)` and final bytes, and the caller's memory (what it knew when it said
 them) is stored with them. Knows nothing of MQTT.
+
+An epoch is one unbroken numbering, and a later one is said only when all before it is settled. A
+new one begins with a new file; with a new owner of a processor (`renew`); when the file turns out
+to be a copy, by its inode or because the record knows more than it (`reconcile`): then what entered
+since it was opened has taken numbers that were used before.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from uns.codec import encode_event
-from uns.fold import Draft
+from uns.codec import encode_document, encode_event
+from uns.fold import Draft, Mark
 from uns.runtime.clock import wall_ms
 from uns.runtime.errors import OutboxFull
 
 BYTES_MAX: Final = 1 << 30
+OUTBOX_ALARM: Final = 0.8
+"""Of the quota: from then on whoever has an outbox says so in its health."""
 _SCHEMA: Final = """
 create table if not exists entry (
     position integer primary key autoincrement, source text not null, epoch integer not null,
@@ -30,6 +38,9 @@ create table if not exists memory (key text primary key, value text not null);
 _ENTRY: Final = "position, source, epoch, seq, id, topic, payload"
 _BY_ID: Final = f"select {_ENTRY} from entry where id = ?"  # noqa: S608 - ours
 NEVER_MS: Final = 2**62
+_OLDEST: Final = (
+    "and not exists (select 1 from entry as o where o.source = e.source and o.epoch < e.epoch)"
+)
 
 
 class Entry(NamedTuple):
@@ -45,9 +56,15 @@ class Entry(NamedTuple):
 
 
 class Outbox:
-    """One file; one process at a time. `bytes_max` bounds the disk; beyond it OutboxFull."""
+    """One file; one process at a time. `bytes_max` bounds the disk; beyond it OutboxFull.
 
-    def __init__(self, path: Path, *, bytes_max: int = BYTES_MAX) -> None:
+    clock: wall time in ms; it names epochs and tells how long entries wait.
+    """
+
+    def __init__(
+        self, path: Path, *, bytes_max: int = BYTES_MAX, clock: Callable[[], int] = wall_ms
+    ) -> None:
+        self._clock = clock
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("pragma journal_mode=wal")
@@ -56,8 +73,13 @@ class Outbox:
         self._add_time_of_entry()
         pages_max = bytes_max // self._scalar("pragma page_size")
         self._db.execute(f"pragma max_page_count={pages_max}")
-        self._db.execute("insert or ignore into memory values ('epoch', ?)", (str(wall_ms()),))
+        self._db.execute("insert or ignore into memory values ('epoch', ?)", (str(clock()),))
         self.epoch = int(self.recall("epoch") or 0)
+        self._opened = self._last_position()
+        self._brought: dict[str, int] | None = dict(self._db.execute("select * from source"))
+        self._is_waiting = False
+        self._look_back()
+        self._know_file(path)
 
     def close(self) -> None:
         """Release the file."""
@@ -80,11 +102,13 @@ class Outbox:
         except BaseException as error:
             if self._db.in_transaction:  # SQLite has rolled back by itself when it is full
                 self._db.execute("rollback")
-            if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+            if _is_full(error):
+                self._is_waiting = True
                 raise OutboxFull(
                     f"outbox: {error}; it empties when the historian is back"
                 ) from None
             raise
+        self._is_waiting = False
         return entries
 
     def recall(self, key: str) -> str | None:
@@ -100,22 +124,24 @@ class Outbox:
         return dict(rows.fetchall())
 
     def unsettled(self, after: int = 0, limit: int = 1_000) -> Sequence[Entry]:
-        """Entries behind a position, oldest first."""
+        """Entries behind a position that may be said, oldest first."""
         rows = self._db.execute(
-            f"select {_ENTRY} from entry where position > ? order by position limit ?",  # noqa: S608 - ours
+            f"select {_ENTRY} from entry as e where position > ? {self._in_turn}"  # noqa: S608 - ours
+            " order by position limit ?",
             (after, limit),
         )
         return [Entry(*row) for row in rows]
 
     def heads(self) -> dict[str, int]:
-        """The oldest unsettled seq of each source that has one."""
-        rows = self._db.execute("select source, min(seq) from entry group by source")
+        """The position of the oldest entry of each source that has one."""
+        rows = self._db.execute("select source, min(position) from entry group by source")
         return dict(rows.fetchall())
 
     def unsettled_of(self, source: str, limit: int) -> Sequence[Entry]:
-        """The oldest entries of one source."""
+        """The oldest entries of one source that may be said."""
         rows = self._db.execute(
-            f"select {_ENTRY} from entry where source = ? order by seq limit ?",  # noqa: S608 - ours
+            f"select {_ENTRY} from entry as e where source = ? {self._in_turn}"  # noqa: S608 - ours
+            " order by position limit ?",
             (source, limit),
         )
         return [Entry(*row) for row in rows]
@@ -153,15 +179,51 @@ class Outbox:
 
     @property
     def used(self) -> float:
-        """The share of the quota that is taken, 0 to 1."""
+        """The share of the quota that is taken, 0 to 1; 1 as long as there is no room on disk."""
+        if self._is_waiting:
+            return 1.0
         free, pages = self._scalar("pragma freelist_count"), self._scalar("pragma page_count")
         return (pages - free) / self._scalar("pragma max_page_count")
 
     def settle(self, source: str, epoch: int, seq: int) -> int:
-        """Forget what is on record: everything of a source up to `seq`; how many were left out."""
-        return self._db.execute(
-            "delete from entry where source = ? and epoch = ? and seq <= ?", (source, epoch, seq)
-        ).rowcount
+        """Forget what is on record: all of a source up to `seq` of `epoch`; how many were left out.
+
+        On a disk without any room nothing is forgotten: it may be said again.
+        """
+        try:
+            gone = self._db.execute(
+                "delete from entry where source = ? and (epoch < ? or epoch = ? and seq <= ?)",
+                (source, epoch, epoch, seq),
+            ).rowcount
+        except sqlite3.OperationalError as error:
+            if not _is_full(error):
+                raise
+            return 0
+        if gone and self._in_turn:
+            self._look_back()
+        return gone
+
+    def reconcile(self, told: Mapping[str, Mark]) -> bool:
+        """Compare with how far the record says each source is; whether a new epoch had to begin.
+
+        The first time what counts is the file as it was opened, later what it has said since.
+        """
+        known = self._brought
+        ours = {s: self.last_seq(s) if known is None else known.get(s, 0) for s in told}
+        ahead = [mark for source, mark in told.items() if mark > Mark(self.epoch, ours[source])]
+        self._brought = None
+        if ahead:
+            self._turn(max(mark.epoch for mark in ahead), self._opened)
+        return bool(ahead)
+
+    def renew(self, after: int) -> int:
+        """Begin an epoch later than `after` and than this one; all that waits is stamped anew."""
+        return self._turn(after, 0)
+
+    @property
+    def has_older(self) -> bool:
+        """Whether entries of an epoch before are not settled: later ones of their source wait."""
+        return bool(self._in_turn)
 
     def last_seq(self, source: str) -> int:
         """The highest seq a source has used; 0 before its first event."""
@@ -180,16 +242,69 @@ class Outbox:
         self._db.execute("insert or replace into source values (?, ?)", (source, seq))
         position = self._db.execute(
             f"insert into entry ({_ENTRY}, entered_ms) values (null, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
-            (source, self.epoch, seq, event_id, draft.topic, payload, wall_ms()),
+            (source, self.epoch, seq, event_id, draft.topic, payload, self._clock()),
         ).lastrowid
         return Entry(position or 0, source, self.epoch, seq, event_id, draft.topic, payload)
+
+    def _know_file(self, path: Path) -> None:
+        """A copy of a file has another inode; one that was written over in place has not."""
+        here = f"{path.stat().st_dev}:{path.stat().st_ino}"
+        if self.recall("file") not in (None, here):
+            self._turn(0, self._opened)
+        if self.recall("file") != here:
+            self._db.execute("insert or replace into memory values ('file', ?)", (here,))
+
+    def _turn(self, after: int, since: int) -> int:
+        """Begin a new epoch; what entered behind a position is stamped anew.
+
+        An id that was given keeps standing; one that was made of source, epoch and seq is made
+        again.
+        """
+        epoch, last = max(self._clock(), after + 1, self.epoch + 1), dict[str, int]()
+        with self._db:
+            self._db.execute("begin immediate")
+            for row in self._db.execute(
+                f"select {_ENTRY} from entry where position > ? order by position",  # noqa: S608 - ours
+                (since,),
+            ):
+                self._stamp(Entry(*row), epoch, last)
+            self._db.execute("delete from source")
+            self._db.executemany("insert into source values (?, ?)", last.items())
+            self._db.execute("update memory set value = ? where key = 'epoch'", (str(epoch),))
+        self.epoch, self._opened, self._brought = epoch, self._last_position(), None
+        self._look_back()
+        return epoch
+
+    def _look_back(self) -> None:
+        """Whether an epoch before this one has to be settled first, by source."""
+        older = self._scalar(f"select exists (select 1 from entry where epoch < {self.epoch})")  # noqa: S608 - a number
+        self._in_turn = _OLDEST if older else ""
+
+    def _last_position(self) -> int:
+        return self._scalar("select coalesce(max(position), 0) from entry")
+
+    def _stamp(self, entry: Entry, epoch: int, last: dict[str, int]) -> None:
+        seq = last[entry.source] = last.get(entry.source, 0) + 1
+        made = f"{entry.source}:{entry.epoch}:{entry.seq}"
+        event_id = f"{entry.source}:{epoch}:{seq}" if entry.id == made else entry.id
+        stamps = {"id": event_id, "epoch": epoch, "seq": seq}
+        payload = encode_document({**json.loads(entry.payload), **stamps})
+        self._db.execute(
+            "update entry set epoch = ?, seq = ?, id = ?, payload = ? where position = ?",
+            (epoch, seq, event_id, payload, entry.position),
+        )
 
     def _add_time_of_entry(self) -> None:
         """Outboxes of before have no such column: what waits in them entered now."""
         columns = {row[1] for row in self._db.execute("pragma table_info(entry)")}
         if "entered_ms" not in columns:
-            default = f"integer not null default {wall_ms()}"
+            default = f"integer not null default {self._clock()}"
             self._db.execute(f"alter table entry add column entered_ms {default}")
 
     def _scalar(self, sql: str) -> int:
         return int(self._db.execute(sql).fetchone()[0])
+
+
+def _is_full(error: BaseException) -> bool:
+    """The quota, or the disk: SQLite says the same of both."""
+    return isinstance(error, sqlite3.OperationalError) and "full" in str(error)

@@ -81,7 +81,7 @@ class Samples:
         samples, known = list[dict[str, object]](), self._known[path]
         for r in readings:
             unit = self._units[path, r.tag]
-            shown = tag_document(r.value, r.at_ms, r.quality, unit)
+            shown = tag_document(r.value, r.at_ms, r.quality, unit, r.reason)
             samples.append({"tag": r.tag, "at_ms": shown.pop("timestamp_ms"), **shown})
             if r.quality != "bad":
                 known[r.tag] = max(known.get(r.tag, 0), r.at_ms)

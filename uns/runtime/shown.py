@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from uns.codec import encode_document
+from uns.codec import Stamps, encode_state
 from uns.fold import Document
 from uns.mqtt.message import Outgoing
 
@@ -27,9 +27,14 @@ class _Shown:
 
 
 class Moment(NamedTuple):
-    """When and why documents are drawn: `moved` by facts, or only by time; `everything` again."""
+    """When and why documents are drawn: `moved` by facts, or only by time; `everything` again.
+
+    owner_epoch and drawn_ms (plant time of the last tick) are stamped on each, beside its revision.
+    """
 
     rev: int
+    owner_epoch: int
+    drawn_ms: int
     now_s: float
     moved: bool
     everything: bool = False
@@ -47,15 +52,15 @@ class Documents:
         self, documents: Mapping[str, Document], moment: Moment, output_seq: int
     ) -> list[Outgoing]:
         """What to publish now. `output_seq`: the last fact that a topic's end may rest on."""
-        for topic in self._shown.keys() - documents.keys():
+        for topic in sorted(self._shown.keys() - documents.keys()):
             self._clearing.setdefault(topic, output_seq)
         out = [Outgoing(topic, b"", retain=True) for topic in self._gone if moment.everything]
         for topic, document in documents.items():
             self._clearing.pop(topic, None)
             self._gone.pop(topic, None)
             if self._draw(topic, document, moment):
-                stamped = {**document, "rev": self._shown[topic].rev}
-                out.append(Outgoing(topic, encode_document(stamped), retain=True))
+                stamps = Stamps(self._shown[topic].rev, moment.owner_epoch, moment.drawn_ms)
+                out.append(Outgoing(topic, encode_state(document, stamps), retain=True))
         return out
 
     def cleared(self, recorded_seq: int) -> list[Outgoing]:

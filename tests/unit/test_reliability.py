@@ -1,0 +1,50 @@
+"""The page of reliability: the newest full run of each fault, between two marks."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tools.reliability import BEGIN, END, FAULTS, PAGE, matrix, newest, written
+
+
+def row(day: str, profile: str = "full", *, passed: bool = True) -> str:
+    figures = {"kills": 1_000, "recovery_p99_s": 2.5, "verify": passed}
+    return json.dumps(
+        {
+            "fault": "F1",
+            "injected": "kill -9",
+            "passed": passed,
+            "figures": figures,
+            "profile": profile,
+            "day": day,
+        }
+    )
+
+
+def test_the_newest_full_run_counts(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    short = row("2026-01-03", "short")
+    results.write_text(f"{row('2026-01-01', passed=False)}\n{row('2026-01-02')}\n{short}\n")
+    lines = list(matrix(newest(results)))
+    figures = "kills 1,000, recovery p99 s 2.5, verify equal"
+    assert lines[2] == f"| F1 | kill -9 | {figures} | holds | 2026-01-02 |"
+    assert lines[3] == f"| F3 | {FAULTS['F3']} | no full run yet |  |  |"
+    assert len(lines) == 2 + len(FAULTS)
+
+
+def test_a_fault_that_was_not_survived_stands_out() -> None:
+    lines = list(matrix({"F1": json.loads(row("2026-01-01", passed=False))}))
+    assert "verify **different** | **fails**" in lines[2]
+
+
+def test_only_the_matrix_is_written_anew() -> None:
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    assert written(page, ["new", "lines"]) == f"before\n{BEGIN}\nnew\nlines\n{END}\nafter\n"
+    with pytest.raises(ValueError, match="the page has no"):
+        written("no marks", [])
+
+
+def test_the_page_has_a_place_for_it() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert written(page, list(matrix(newest()))) == page
