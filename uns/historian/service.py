@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 from uns.codec import Codec
 from uns.historian.errors import StoreUnavailable
@@ -38,7 +38,7 @@ BATCH_BYTES_MAX: Final = 16_000_000
 IDLE_S: Final = 0.5
 HEALTH_EVERY_S: Final = 2.0
 RETRY_S_MIN: Final = 0.2
-RETRY_S_MAX: Final = 5.0
+RETRY_S_MAX: Final = 2.0
 LEAVE_TIMEOUT_S: Final = 5.0
 
 P = ParamSpec("P")
@@ -77,6 +77,13 @@ class HistorianSetup:
     name: str = "main"
 
 
+class Gathered(NamedTuple):
+    """Messages of one batch; since_s: when the first of them came, on the loop's clock."""
+
+    messages: list[Message]
+    since_s: float
+
+
 class Historian:
     """The one writer of a store: `run` until cancelled; raises TakenOver or SchemaTooNew."""
 
@@ -107,9 +114,14 @@ class Historian:
                 raise
 
     async def _record(self) -> None:
+        """Batch after batch: while one is written, the next one is gathered."""
         await self._insist(self._w.writer.start)
+        batch = await self._gather()
         while not self._last_seen:
-            await self._take(await self._gather())
+            async with asyncio.TaskGroup() as both:
+                gathering = both.create_task(self._gather())
+                both.create_task(self._take(batch))
+            batch = gathering.result()
 
     async def _leave(self, recording: asyncio.Task[None]) -> None:
         """A message of our own marks the end of what the broker was given before the end."""
@@ -130,11 +142,11 @@ class Historian:
             self._thread.shutdown(wait=True, cancel_futures=True)
             self._w.store.close()
 
-    async def _gather(self) -> list[Message]:
+    async def _gather(self) -> Gathered:
         """A batch: what comes within BATCH_S of its first message, bounded in number and bytes."""
         batch = await self._w.client.receive(BATCH, IDLE_S)
-        self._waiting_since_s = _now_s() if batch else None
-        end_s = _now_s() + BATCH_S
+        since_s = _now_s()
+        end_s = since_s + BATCH_S
         size = _bytes(batch)
         while batch and len(batch) < BATCH_MESSAGES_MAX and size < BATCH_BYTES_MAX:
             left_s = end_s - _now_s()
@@ -144,14 +156,16 @@ class Historian:
             more = await self._w.client.receive(room, left_s)
             size += _bytes(more)
             batch += more
-        return batch
+        return Gathered(batch, since_s)
 
-    async def _take(self, messages: list[Message]) -> None:
+    async def _take(self, batch: Gathered) -> None:
         """Commit, acknowledge, tell: in this order."""
-        if messages:
+        if messages := batch.messages:
+            self._waiting_since_s = batch.since_s
             rows = await self._in_thread(self._w.writer.prepare, messages, self._w.clock())
             told = await self._insist(self._w.writer.commit, rows)
             self._w.client.ack(messages)
+            self._waiting_since_s = None
             self._rows += told.rows
             self._last_seen |= any(message.payload == self._last.payload for message in messages)
             await self._tell(told)

@@ -18,9 +18,11 @@ from uns.mqtt.message import Message
 from uns.runtime.outbox import Outbox
 
 RESEND_AFTER_S_MIN: Final = 3.0
-RESEND_AFTER_S_MAX: Final = 12.0  # less than half of what a hole may last
+RESEND_AFTER_S_MAX: Final = 12.0
 LOOK_S: Final = 1.0
 RESEND_ENTRIES: Final = 2_000
+PROBE_ENTRIES: Final = 50
+"""Of a source whose oldest event still does not settle: the record is away, not the events."""
 SEND_BATCH: Final = 500
 
 log = logging.getLogger(__name__)
@@ -149,11 +151,12 @@ class Sender:
             elif now_s >= head.due_s:
                 delay_s = min(2 * head.delay_s, RESEND_AFTER_S_MAX)
                 self._heads[source] = Head(position, now_s + delay_s, delay_s)
-                await self._send_head(source)
+                is_first = head.delay_s == RESEND_AFTER_S_MIN
+                await self._send_head(source, RESEND_ENTRIES if is_first else PROBE_ENTRIES)
         self._heads = {source: h for source, h in self._heads.items() if source in heads}
 
-    async def _send_head(self, source: str) -> None:
-        entries = self._outbox.unsettled_of(source, RESEND_ENTRIES)
+    async def _send_head(self, source: str, limit: int) -> None:
+        entries = self._outbox.unsettled_of(source, limit)
         if entries:
             log.warning("%s: %d unsettled from %d on, again", source, len(entries), entries[0].seq)
         for entry in entries:
