@@ -12,7 +12,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -30,7 +30,7 @@ from uns.model.path import to_dotted
 from uns.mqtt.acl import bridge_user
 from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Session
-from uns.runtime.clock import load_clock
+from uns.runtime.clock import PlantClock, load_clock
 from uns.runtime.outbox import Outbox
 from uns.runtime.sender import Sender
 
@@ -87,15 +87,20 @@ class Pace:
 
 
 class Making:
-    """The tales of all lines: next events, numbered from where the journal ended."""
+    """The tales of all lines: next events, numbered from where the journal ended.
+
+    is_over: the tales had ended before; who is started again then makes nothing more.
+    """
 
     def __init__(self, lines: list[str], orders: Orders, journal: Path) -> None:
         self._made = dict.fromkeys(lines, 0)
         self._disorder = orders.disorder
-        self.old = list(read(journal))
-        for event in self.old:
+        self.is_over = False
+        self.total = 0
+        for event in read(journal):
             self._made[event["line"]] = event["n"]
-        self.total = len(self.old)
+            self.is_over = "last" in event
+            self.total += 1
         self._tales = {line: tale(orders.seed, line) for line in lines}
         for line, told in self._tales.items():
             next(islice(told, self._made[line], self._made[line]), None)
@@ -107,11 +112,6 @@ class Making:
         picked = [lines[(self._turn + i) % len(lines)] for i in range(count)]
         self._turn += count
         return [self._event(line, next(self._tales[line]), at_ms) for line in picked]
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the tales had ended before: who is started again then makes nothing more."""
-        return bool(self.old) and bool(self.old[-1].get("last"))
 
     def ending(self, at_ms: int) -> list[dict[str, Any]]:
         """The last events of every line; none if they were made before."""
@@ -188,7 +188,7 @@ class Boxed:
         self._waiting += len(events)
         self._sender.wake()
 
-    def unsaid(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def unsaid(self, events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """What a crash kept from the outbox."""
         said = self._outbox.recall_all(f"{SAID}:")
         return [e for e in events if e["n"] > int(said.get(f"{SAID}:{e['line']}", 0))]
@@ -222,7 +222,7 @@ class Bare:
             self._pending.add(promise)
             promise.add_done_callback(self._pending.discard)
 
-    def unsaid(self, _events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def unsaid(self, _events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """Nobody knows."""
         return []
 
@@ -244,27 +244,33 @@ async def generate(folder: Folder, journal_path: Path, orders: Orders) -> None:
     with contextlib.ExitStack() as stack:
         mouth = _mouth(folder, plant.enterprise, client, orders, stack)
         journal = stack.enter_context(Journal(journal_path))
-        async with client:
-            running = asyncio.create_task(mouth.run())
-            for events in _chunks(mouth.unsaid(making.old)):
+        async with client, asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(mouth.run())
+            for events in _chunks(mouth.unsaid(read(journal_path))):
                 await mouth.say(events)
-            pace = Pace(orders)
-            while not enough.is_set() and making.total < orders.count:
-                wanted = min(pace.due(), orders.waiting_max - mouth.waiting)
-                events = making.some(max(0, min(wanted, orders.count - making.total)), clock())
-                for chunk in _chunks(events):
-                    journal.write(chunk)
-                    await mouth.say(chunk)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(enough.wait(), STEP_S)
-            last = making.ending(clock())
-            journal.write(last)
-            await mouth.say(last)
-            while mouth.waiting:
+            async for events in _paced(making, orders, mouth, clock, enough):
+                journal.write(events)
+                await mouth.say(events)
+            while mouth.waiting:  # noqa: ASYNC110 - a count in the outbox, which tells nobody
                 await asyncio.sleep(STEP_S)
-                if running.done():
-                    await running
             running.cancel()
+
+
+async def _paced(
+    making: Making, orders: Orders, mouth: Boxed | Bare, clock: PlantClock, enough: asyncio.Event
+) -> AsyncIterator[list[dict[str, Any]]]:
+    """What is made, chunk by chunk, until it is enough; then the ending."""
+    pace = Pace(orders)
+    while not enough.is_set() and making.total < orders.count:
+        wanted = min(pace.due(), orders.waiting_max - mouth.waiting)
+        for chunk in _chunks(
+            making.some(max(0, min(wanted, orders.count - making.total)), clock())
+        ):
+            yield chunk
+        with suppress(TimeoutError):
+            await asyncio.wait_for(enough.wait(), STEP_S)
+    for chunk in _chunks(making.ending(clock())):
+        yield chunk
 
 
 def _mouth(

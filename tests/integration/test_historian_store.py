@@ -28,6 +28,7 @@ from uns.historian.reader import open_reader
 from uns.historian.recorder import Watermark
 from uns.historian.rows import RESUMES_KEPT
 from uns.historian.store import Store, open_store
+from uns.historian.writer import Told, Writer
 from uns.model.observation import Scalar
 
 
@@ -155,6 +156,18 @@ def test_an_empty_store_goes_on_where_another_one_was_settled(store: Store, loca
     assert [w.seq for w in writer.everything()] == [9]
     found = rows(store, location, "SELECT from_seq, to_seq, seen_by FROM gaps")
     assert found == [(1, 7, "historian")]
+
+
+def test_a_source_that_repeats_itself_is_told_again(store: Store) -> None:
+    writer = new_writer(store)
+    assert [w.seq for w in commit(writer, event(1), event(2)).watermarks] == [2]
+    assert commit(writer).watermarks == []
+    assert [w.seq for w in commit(writer, event(1)).watermarks] == [2]
+    assert commit(writer).watermarks == []
+
+
+def commit(writer: Writer, *sent: Sent) -> Told:
+    return writer.commit(writer.prepare(sent, NOON))
 
 
 def test_the_newest_resume_documents_are_kept_byte_for_byte(store: Store, location: str) -> None:

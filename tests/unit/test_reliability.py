@@ -29,7 +29,7 @@ def test_the_newest_full_run_counts(tmp_path: Path) -> None:
     lines = list(matrix(newest(results)))
     figures = "kills 1,000, recovery p99 s 2.5, verify equal"
     assert lines[2] == f"| F1 | kill -9 | {figures} | holds | 2026-01-02 |"
-    assert lines[3] == f"| F3 | {FAULTS['F3']} | no full run yet |  |  |"
+    assert lines[3] == f"| F2 | {FAULTS['F2']} | no full run yet |  |  |"
     assert len(lines) == 2 + len(FAULTS)
 
 

@@ -106,6 +106,7 @@ class Recorder:
     def __init__(self, readers: Readers, known: Known | None = None) -> None:
         known = known or Known()
         self._readers = readers
+        self._repeated = set[str]()
         self._sources = Sources((row.source, row.epoch, _progress(row)) for row in known.watermarks)
         self._owners = Owners(
             {row.topic: Resume.model_validate_json(row.document) for row in known.resumes},
@@ -141,6 +142,11 @@ class Recorder:
     def reject(self, reject: Reject, *, repeated: bool, at_ms: int) -> RejectRow:
         """The quarantine row of a message, counted and noted."""
         return self._quarantine.refuse(reject, repeated=repeated, at_ms=at_ms)
+
+    def take_repeated(self) -> set[str]:
+        """Sources that said since the last call what is on record: they have not heard so."""
+        repeated, self._repeated = self._repeated, set()
+        return repeated
 
     def take_notes(self) -> list[RejectNote]:
         """The newest reject of each class since the last call."""
@@ -196,6 +202,7 @@ class Recorder:
     def _event(self, arrival: Arrival, event: Event) -> None:
         progress = self._sources.find(event.source, event.epoch)
         if progress and progress.has(event.seq):
+            self._repeated.add(event.source)
             return
         if why := self._owners.output_refusal(event.path, event.source, event.epoch):
             self._fence(why, arrival)

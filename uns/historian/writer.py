@@ -104,6 +104,8 @@ class Writer:
         return self._news()
 
     def _news(self) -> list[Watermark]:
+        for source in self._recorder.take_repeated():
+            self._told.pop(source, None)
         news = [w for w in self._recorder.watermarks() if self._told.get(w.source) != w]
         self._told.update((watermark.source, watermark) for watermark in news)
         return news
