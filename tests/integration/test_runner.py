@@ -396,3 +396,15 @@ async def test_outputs_of_a_new_owner_stand_under_an_epoch_of_their_own(rig: Rig
     )
     assert first[1] < again[1] == second[1]
     assert (again[2], second[2]) == (1, 2)
+
+
+@bounded
+async def test_a_topic_that_nobody_shows_any_more_is_cleared_at_the_start(rig: Rig) -> None:
+    ghost = f"{rig.line}/_state/tally/ended"
+    foreign = f"{rig.line}/_state/other"
+    for topic in (ghost, foreign):
+        await rig.client.publish(topic, b'{"summary": "old"}', retain=True)
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await until(lambda: any(m.topic == ghost and not m.payload for m in rig.seen))
+    assert rig.newest(foreign) == {"summary": "old"}

@@ -27,6 +27,7 @@ from uns.runtime.retained import Remembered, Tree
 GRACE_S: Final = 10.0
 """After a connect: bridges and processors, back within two seconds, have said what they show."""
 AGAIN_S_MAX: Final = 60.0
+CONFIRM_S: Final = 2.0
 LOOK_S_MAX: Final = 120.0
 PATIENCE_S: Final = 90.0
 HURRY_S: Final = 15.0
@@ -111,15 +112,21 @@ class Keeper:
             while not settled:
                 self._wanted.clear()
                 await asyncio.sleep(wait_s)
-                settled = await self.look() and not self._wanted.is_set()
+                settled = await self.look(confirm_s=CONFIRM_S) and not self._wanted.is_set()
                 wait_s = min(2 * wait_s, AGAIN_S_MAX)
 
-    async def look(self, patience_s: float = PATIENCE_S) -> bool:
-        """Compare and repair; whether all was as it should be. Says what it did in the tree."""
+    async def look(self, patience_s: float = PATIENCE_S, confirm_s: float = 0.0) -> bool:
+        """Compare and repair; whether all was as it should be. Says what it did in the tree.
+
+        confirm_s: what is to be repaired must still be so after this time, while others speak: a
+        topic that was cleared a moment ago is not yet so on record.
+        """
         before, is_whole = self.account, False
         try:
             async with asyncio.timeout(LOOK_S_MAX), self._w.visitor() as visitor:
-                is_whole = await _Look(visitor, self._w, self._root, self).take(patience_s)
+                is_whole = await _Look(visitor, self._w, self._root, self).take(
+                    patience_s, confirm_s
+                )
         except (MqttError, TimeoutError) as error:
             self.account = before._replace(waiting=str(error) or "the broker is slow")
         if self.account._replace(seconds=before.seconds) != before:
@@ -153,7 +160,7 @@ class _Look:
         self._tree = Tree()
         self._canary: Canary | None = None
 
-    async def take(self, patience_s: float) -> bool:
+    async def take(self, patience_s: float, confirm_s: float) -> bool:
         """Hear all that stands, ask the record, repair; whether there was nothing to repair."""
         loop, kept = asyncio.get_running_loop(), self._keeper.kept()
         started_s = loop.time()
@@ -161,7 +168,11 @@ class _Look:
         await self._say_and_hear([])
         told = _told(self._canary, kept)
         try:
-            account = await self._repair(told, patience_s)
+            stood, expected = await self._recall(patience_s)
+            if confirm_s and self._tree.repairs():
+                await asyncio.sleep(confirm_s)
+                stood, expected = await self._recall(patience_s)
+            account = await self._repair(told, stood, expected)
         except RecordAway as away:
             account = Account(found=_found(told, 0, 0, 0), waiting=str(away))
         account = account._replace(seconds=round(loop.time() - started_s, 2))
@@ -171,17 +182,20 @@ class _Look:
         await self._report(account, _next(self._canary, kept, told))
         return is_whole
 
-    async def _repair(self, told: str, patience_s: float) -> Account:
+    async def _recall(self, patience_s: float) -> tuple[int, int]:
+        """Take what is on record: how many of the expected topics stand, and how many there are."""
         remembered = await self._w.remember(self._tree.topics, patience_s)
         await self._say_and_hear([])  # what was said while the record was asked is newer
-        stood = self._tree.remember(remembered)
+        return self._tree.remember(remembered), len(remembered.expected)
+
+    async def _repair(self, told: str, stood: int, expected: int) -> Account:
         first = repairs = self._tree.repairs()
         for _ in range(ROUNDS_MAX):
             if not repairs:
                 break
             await self._say_and_hear(repairs)
             repairs = self._tree.repairs()
-        left, expected = {repair.topic for repair in repairs}, len(remembered.expected)
+        left = {repair.topic for repair in repairs}
         done = [bool(repair.payload) for repair in first if repair.topic not in left]
         return Account(
             found=_found(told, expected, stood, len(first)),

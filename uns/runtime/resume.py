@@ -6,7 +6,7 @@ order events of several sources were folded, so that history gives the same stat
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -132,6 +132,13 @@ class Resume(Generic[S]):
         """Where the outputs of a new epoch begin: topics that wait to be cleared wait for these."""
         self.output_seq = last_seq
         self.clearing = dict.fromkeys(self.clearing, last_seq)
+
+    def clear(self, stood: Iterable[str]) -> None:
+        """Topics that stand at the broker and are not shown: an old memory of it, or a repair."""
+        shown = self._processor.documents(self.state)
+        for topic in stood:
+            if topic not in shown:
+                self.clearing.setdefault(topic, self.output_seq)
 
     def outputs_up_to(self, mark: Mark | None) -> int:
         """How many outputs of this epoch a mark covers."""

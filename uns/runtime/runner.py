@@ -89,6 +89,12 @@ class Runner(Generic[S]):
         self.source = f"processor:{self._name}:{to_dotted(wiring.line)}"
         self._topic = resume_topic(wiring.line, self._name)
         self._watermarks = f"{wiring.enterprise}/_hub/watermark/#"
+        self._own_states = [
+            f"{place}/_state/{name}/#"
+            for place in (wiring.line, f"{wiring.line}/+")
+            for name in wiring.processor.states
+        ]
+        self._stood: list[str] = []
         self._resume = Resume(wiring.processor, wiring.line, wiring.plant)
         self._settled: dict[str, Mark] = {}
         self._recorded: dict[str, Mark] = {}
@@ -158,6 +164,8 @@ class Runner(Generic[S]):
                 self._resume.load(message.payload)
             elif "/_hub/watermark/" in message.topic:
                 self._hear(message)
+            elif "/_state/" in message.topic:
+                self._stood.append(message.topic)
         await self._load_stored()
         rebuilt = None
         if not self._resume.rev:
@@ -172,7 +180,7 @@ class Runner(Generic[S]):
         while True:
             try:
                 async with visiting(self._w.visit) as visitor:
-                    also = [self._watermarks]
+                    also = [self._watermarks, *self._own_states]
                     return await retained(visitor, self._topic, self._w.claimant, also)
             except (OSError, ConnectionOver) as error:
                 log.info("%s: not read yet (%s)", self._topic, str(error) or "timeout")
@@ -192,6 +200,7 @@ class Runner(Generic[S]):
         output_epoch = self._w.outbox.renew(self._resume.output_epoch)
         self._resume.take_over(owner_epoch, output_epoch, rebuilt=rebuilt)
         self._resume.number_outputs(self._w.outbox.last_seq(self.source))
+        self._resume.clear(self._stood)
         self._sender.heard()
         self._begin_intake()
         self._documents = Documents(self._resume.clearing)
