@@ -83,7 +83,11 @@ class Rig:
         self.historian = self.child("historian", "historian")
         self.workers = [self._worker(number) for number in range(self._worker_count())]
         self.standbys = list[Child]()
-        self.generator = self._generator(scene.orders)
+        self.keeper = self._script("keeper", "tests.faults.keep")
+        orders = json.dumps(asdict(scene.orders))
+        self.generator = self._script(
+            "generator", "tests.faults.generator", str(self.journal), orders
+        )
         self.tree: dict[str, bytes] = {}
 
     def __enter__(self) -> Self:
@@ -91,7 +95,7 @@ class Rig:
         fcntl.flock(self._lock, fcntl.LOCK_EX)  # what a hub that runs holds
         self.broker.start()
         self.watch.start()
-        for child in (self.historian, *self.workers):
+        for child in (self.historian, *self.workers, self.keeper):
             child.start()
         owned = {Reader(line, name) for line in self.lines for name in PROCESSORS}
         self.watch.until(lambda: owned <= self.watch.owners.keys(), READY_S_MAX, "all lines owned")
@@ -120,7 +124,7 @@ class Rig:
     @property
     def children(self) -> list[Child]:
         """Every process but the broker."""
-        return [self.historian, *self.workers, *self.standbys, self.generator]
+        return [self.historian, *self.workers, *self.standbys, self.keeper, self.generator]
 
     def child(self, name: str, *arguments: str, data: Path | None = None) -> Child:
         """One more of the hub's processes; it is not started yet."""
@@ -174,6 +178,8 @@ class Rig:
             time.sleep(0.2)
         for worker in (*self.standbys, *self.workers):
             worker.stop()
+        self.keeper.stop(EMPTY_S_MAX)
+        assert self.keeper.ends[-1].code == 0, self.keeper.tail()
         self.historian.stop(EMPTY_S_MAX)
         self.tree = self.retained(f"{self.plant.enterprise}/#")
 
@@ -234,10 +240,10 @@ class Rig:
         lines = self.lines[number :: self._worker_count()]
         return self.child(f"worker-{number + 1}", "worker", *lines)
 
-    def _generator(self, orders: Orders) -> Child:
-        module = [sys.executable, "-m", "tests.faults.generator"]
-        argv = [*module, str(self.folder.root), str(self.journal), json.dumps(asdict(orders))]
-        return Child("generator", argv, self.folder.logs)
+    def _script(self, name: str, module: str, *arguments: str) -> Child:
+        """A process of ours on the data folder."""
+        argv = [sys.executable, "-m", module, str(self.folder.root), *arguments]
+        return Child(name, argv, self.folder.logs)
 
     def _lay_out(self) -> None:
         self.folder.root.mkdir(parents=True, exist_ok=True)

@@ -23,11 +23,11 @@ class Scale(NamedTuple):
     p99_s_max: float
 
 
-SCALE: Final = Scale(1_000, 1_000_000, 300, 5.0) if full() else Scale(20, 16_000, 400, 60.0)
+SCALE: Final = Scale(1_000, 1_000_000, 250, 5.0) if full() else Scale(20, 10_000, 250, 60.0)
 
 
 def test_processors_killed(tmp_path: Path) -> None:
-    with Rig(tmp_path, Scene(Orders(rate=SCALE.rate))) as rig:
+    with Rig(tmp_path, Scene(Orders(rate=SCALE.rate), lines_per_worker=2)) as rig:
         rig.generate()
         seconds = kill_workers(rig, SCALE.kills, SCALE.events, seed=1)
         rig.enough(DRAIN_S_MAX)
