@@ -60,7 +60,7 @@ class Mains:
     def restore(self) -> None:
         """All processes start at once, as after a power cut."""
         self.rig.broker.start()
-        for child in (self.rig.historian, *self.rig.workers):
+        for child in (self.rig.historian, *self.rig.workers, self.rig.keeper):
             child.start()
         self.rig.generate()
 

@@ -15,7 +15,7 @@ from tests.faults.results import record
 from tests.faults.rig import Rig, Scene, full
 from tests.stores import STORES
 
-CUTS: Final = int(os.environ.get("UNS_FAULT_CUTS", "200" if full() else "4"))
+CUTS: Final = int(os.environ.get("UNS_FAULT_CUTS", "200" if full() else "3"))
 """Power cuts for each store; `UNS_FAULT_CUTS=1000` asks for more."""
 HASTY_EVERY: Final = 3
 """Each so-many-th cut comes while everything is still starting."""

@@ -38,7 +38,7 @@ class Scale(NamedTuple):
     catch_up_min: float
 
 
-SCALE: Final = Scale(500_000, 200, 10_000, 20, 3.0) if full() else Scale(6_000, 200, 500, 8, 1.0)
+SCALE: Final = Scale(500_000, 200, 10_000, 20, 3.0) if full() else Scale(3_000, 200, 500, 8, 1.0)
 
 
 @pytest.mark.postgres

@@ -45,7 +45,7 @@ class Scale(NamedTuple):
     cut_s_max: float
 
 
-SCALE: Final = Scale(200, 1.0, 40.0) if full() else Scale(5, 0.5, 3.0)
+SCALE: Final = Scale(200, 1.0, 40.0) if full() else Scale(3, 0.5, 3.0)
 CUTS: Final = int(os.environ.get("UNS_FAULT_CUTS", SCALE.cuts))
 CUT_S_MAX: Final = float(os.environ.get("UNS_FAULT_CUT_S_MAX", SCALE.cut_s_max))
 

@@ -33,7 +33,7 @@ class Scale(NamedTuple):
     rate: float
 
 
-SCALE: Final = Scale(500, 4, 200) if full() else Scale(6, 2, 150)
+SCALE: Final = Scale(500, 4, 200) if full() else Scale(4, 2, 150)
 
 
 @dataclass(frozen=True)

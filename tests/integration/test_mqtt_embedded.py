@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import RunningBroker, bounded, collect, small_plant
-from uns.cli.child import NO_MQTT_5, ROLES, Context
+from uns.cli.bridging import NO_MQTT_5
+from uns.cli.child import ROLES, Context
 from uns.cli.folder import Folder, write_connection
 from uns.model.plant import Plant
 from uns.mqtt.broker import EMBEDDED_IS_WEAKER, broker_command, wait_until_ready

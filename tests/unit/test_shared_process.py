@@ -8,7 +8,8 @@ import pytest
 
 from tests.brokers import bounded, until
 from tests.example import plant
-from uns.cli import child
+from uns.cli import bridging
+from uns.cli.child import Context
 from uns.cli.folder import Folder
 from uns.runtime.clock import PlantClock
 
@@ -22,7 +23,7 @@ async def test_a_bridge_that_fails_starts_again_and_its_neighbour_goes_on(
     starts = Counter[str]()
     ended = list[str]()
 
-    async def run_bridge(_context: child.Context, name: str) -> None:
+    async def run_bridge(_context: Context, name: str) -> None:
         starts[name] += 1
         if name == "bad" and starts[name] <= len(FAILURES):
             raise FAILURES[starts[name] - 1]
@@ -31,11 +32,11 @@ async def test_a_bridge_that_fails_starts_again_and_its_neighbour_goes_on(
         finally:
             ended.append(name)
 
-    monkeypatch.setattr(child, "run_bridge", run_bridge)
-    monkeypatch.setattr(child, "AGAIN_S", 0.0)
+    monkeypatch.setattr(bridging, "run_bridge", run_bridge)
+    monkeypatch.setattr(bridging, "AGAIN_S", 0.0)
     names = ("bad", "well")
-    context = child.Context(Folder(tmp_path), plant(), PlantClock(0, 0), "bridge-both", names)
-    both = asyncio.create_task(child.run_bridges(context))
+    context = Context(Folder(tmp_path), plant(), PlantClock(0, 0), "bridge-both", names)
+    both = asyncio.create_task(bridging.run_bridges(context))
     await until(lambda: starts == {"bad": len(FAILURES) + 1, "well": 1})
     assert ended == []
     both.cancel()
