@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import psutil
 import pytest
 
 from tests.e2e.hub import RunningHub, eventually, running, uns, uns_json
+from uns.runtime.shown import RECORD_EVERY_S
 
 pytestmark = pytest.mark.e2e
 PUMP = "acme/berlin/assembly/pump"
@@ -27,7 +29,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
         plant = demo.child("plant")
         assert plant
         plant.send_signal(signal.SIGUSR2)
-        eventually(lambda: is_quiet(demo), 30, "quiet")
+        quiet = Quiet(demo)
+        eventually(quiet.is_so, 60, "quiet")
         yield demo
 
 
@@ -35,10 +38,19 @@ def judged(hub: RunningHub) -> int:
     return sum(hub.document(QUALITY).get("total", {}).values())
 
 
-def is_quiet(hub: RunningHub) -> bool:
-    """Whether nothing was committed for a while."""
-    seen = [hub.document(RESUME)["rev"] for _ in range(8)]
-    return len(set(seen)) == 1
+class Quiet:
+    """Nothing was committed for longer than a document waits for its last revision."""
+
+    def __init__(self, hub: RunningHub) -> None:
+        self._hub = hub
+        self._seen: list[Any] = []
+        self._since_s = 0.0
+
+    def is_so(self) -> bool:
+        seen = [self._hub.document(topic).get("rev") for topic in (RESUME, QUALITY)]
+        if seen != self._seen:
+            self._seen, self._since_s = seen, time.monotonic()
+        return time.monotonic() - self._since_s > 1.5 * RECORD_EVERY_S
 
 
 def raw(hub: RunningHub, topic: str) -> bytes:
