@@ -338,6 +338,21 @@ async def test_what_is_said_while_the_record_is_asked_is_not_talked_over(rig: Ri
 
 
 @bounded
+async def test_a_topic_cleared_a_moment_ago_is_not_brought_back(rig: Rig) -> None:
+    ended, asked = order(3), list[int]()
+
+    async def remember(_topics: Collection[str], _patience_s: float) -> Remembered:
+        asked.append(1)
+        said = {ended.topic: ended.payload}
+        return Remembered(said, {}) if len(asked) == 1 else Remembered({}, said)
+
+    keeper = rig.keeper_on(remember)
+    assert await keeper.look(confirm_s=0.01)
+    assert len(asked) == 2
+    assert ended.topic not in await rig.tree()
+
+
+@bounded
 async def test_an_owner_who_speaks_meanwhile_has_the_last_word(rig: Rig) -> None:
     """Ten looks with a record that is behind, while each tag moves as fast as it can."""
     topics = [f"{place}/_tag/tag-{n}" for place in (MILL, WASH) for n in range(2)]

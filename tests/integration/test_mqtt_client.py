@@ -174,6 +174,23 @@ async def test_a_broker_that_is_killed_again_and_again_is_no_takeover(
 
 
 @bounded
+async def test_who_looks_before_each_reconnect_takes_no_loss_for_a_takeover(
+    mosquitto: RunningBroker,
+) -> None:
+    looked = list[int]()
+
+    async def look() -> None:
+        looked.append(1)
+
+    async with MqttClient(mosquitto.address(), "looks", before_reconnect=look) as client:
+        for _ in range(3):
+            await client.publish("x", b"")
+            client._wire.drop()  # and the broker listens: without a look that is another owner
+        await client.publish("x", b"")
+    assert len(looked) == 3
+
+
+@bounded
 async def test_qos_1_stalls_at_the_window_until_it_is_acked(mosquitto: RunningBroker) -> None:
     count = RECEIVE_WINDOW + 2_000
     async with (

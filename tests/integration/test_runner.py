@@ -408,3 +408,32 @@ async def test_a_topic_that_nobody_shows_any_more_is_cleared_at_the_start(rig: R
     await until(lambda: rig.good == 0)
     await until(lambda: any(m.topic == ghost and not m.payload for m in rig.seen))
     assert rig.newest(foreign) == {"summary": "old"}
+
+
+def released(rig: Rig, seq: int) -> tuple[str, bytes]:
+    body = {"order_id": f"o{seq}", "item": "housing", "quantity": 1}
+    draft = Draft(rig.line, "released", 1_000 + seq, body)
+    return draft.topic, encode_event(draft, erp_of(rig), 3, seq)
+
+
+def erp_of(rig: Rig) -> str:
+    return rig.source.replace(f"{rig.bridge}:", "erp:")
+
+
+@bounded
+@pytest.mark.parametrize("told", [False, True], ids=["remembered", "told as a fact"])
+async def test_after_a_crash_sources_take_the_turns_of_before(rig: Rig, told: bool) -> None:  # noqa: FBT001 - a parameter
+    first, rest = [erp_of(rig), 3, 1], [[rig.source, 7, 1], [erp_of(rig), 3, 2]]
+    body = {"processor": NAME, "number": 1, "runs": [first]}
+    fact = Draft(rig.line, "folded", 1, body, None, "folded:before")
+    box = Outbox(rig.folder / f"{NAME}.sqlite")
+    drafts = [(f"processor:{NAME}", fact)] if told else []
+    box.append(drafts, {runner.TURNS_KEY: json.dumps(rest if told else [first, *rest])})
+    await rig.start()
+    await until(lambda: rig.good == 0)
+    await rig.say(1)
+    await rig.client.publish(*released(rig, 1))
+    await until(lambda: rig.good == 1)
+    assert rig.resume["order"] == [first, rest[0]]
+    assert rest[1] in json.loads(box.recall(runner.TURNS_KEY) or "[]")
+    box.close()

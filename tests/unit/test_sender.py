@@ -59,3 +59,16 @@ async def test_a_busy_neighbour_does_not_hold_back_a_resend(tmp_path: Path) -> N
             await asyncio.sleep(0.05)
     running.cancel()
     assert all(broker.sent.count(f"b:two#{n}0") <= 1 for n in range(1, seq + 1))
+
+
+async def test_an_old_copy_forgets_nothing_by_a_mark_that_it_has_not_compared(
+    tmp_path: Path,
+) -> None:
+    box = Outbox(tmp_path / "o.sqlite")
+    sender = Sender(box, Broker(), lambda _: True)
+    box.append([("a:one", draft(LINES[0]))])
+    sender.settled(settled(box, "a:one", 5))
+    assert len(box) == 1
+    before = box.epoch
+    sender.heard()
+    assert (len(box), box.epoch > before) == (1, True)
