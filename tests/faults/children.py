@@ -72,7 +72,7 @@ class Child:
 
     def hold(self) -> None:
         """kill -9, and it stays down until `start`."""
-        self._keep = False
+        self._leave()
         self.kill()
         self._joined()
 
@@ -80,7 +80,8 @@ class Child:
         """SIGTERM, and it stays down; whoever does not obey is killed, which is noted."""
         if self._keeper is None or not self._keeper.is_alive():
             return
-        self._keep, self._asked = False, True
+        self._leave()
+        self._asked = True
         self.signal(signal.SIGTERM)
         self._keeper.join(timeout_s)
         if self._keeper.is_alive():
@@ -155,14 +156,22 @@ class Child:
         """The end of its log."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
 
+    def _leave(self) -> None:
+        """Start it no more: once this has returned, `_process` is the last one."""
+        with self._lock:
+            self._keep = False
+
     def _joined(self) -> None:
         assert self._keeper
         self._keeper.join(STOP_S_MAX)
+        assert not self._keeper.is_alive(), f"{self.name} outlives its end"
 
     def _run(self) -> None:
         """The thread that spawns is the one whose end the kernel watches: so it stays."""
         while True:
             with self._log.open("ab") as log, self._lock:
+                if not self._keep:
+                    return
                 self._process = subprocess.Popen(
                     self._argv,
                     cwd=ROOT,
@@ -176,7 +185,7 @@ class Child:
             self.ends.append(End(time.monotonic(), code, self._asked))
             self._asked = False
             done = self._until_done and code == 0
-            if done or not self._keep or self._ends_at_once():
+            if done or self._ends_at_once():
                 return
             time.sleep(AGAIN_S)
 

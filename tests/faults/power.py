@@ -82,7 +82,9 @@ def missing(store: str, heard: Mapping[str, tuple[int, int, int]]) -> list[str]:
 def mains(root: Path, scene: Scene, store: str, seed: int) -> Iterator[Mains]:
     """A running rig on disks that can lose power. store: duckdb or postgresql."""
     with ExitStack() as stack:
-        ground = Path(stack.enter_context(TemporaryDirectory(prefix="uns-disks-")))
+        ground = Path(
+            stack.enter_context(TemporaryDirectory(prefix="uns-disks-", ignore_cleanup_errors=True))
+        )
         ground.chmod(PASSABLE)
         disks = stack.enter_context(volumes(ground, DISKS, DISK_MB))
         parts = {disk.at.name: disk.at for disk in disks}

@@ -23,7 +23,7 @@ class Scale(NamedTuple):
     p99_s_max: float
 
 
-SCALE: Final = Scale(1_000, 1_000_000, 250, 5.0) if full() else Scale(8, 4_000, 250, 60.0)
+SCALE: Final = Scale(1_000, 1_000_000, 400, 5.0) if full() else Scale(8, 4_000, 250, 60.0)
 
 
 def test_processors_killed(tmp_path: Path) -> None:
