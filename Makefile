@@ -8,6 +8,7 @@ TOO_OLD := Python 3.11 or newer is needed: make PYTHON=python3.11 ...
 CHECK := import sys; sys.version_info >= (3, 11) or sys.exit("$(TOO_OLD)")
 PROVISION := $(PYTHON) -c '$(CHECK)' && $(PYTHON) -m tools.provision
 SOAKED := $(addprefix tests/integration/,test_cuts.py test_restarts.py test_opcua_restarts.py)
+SIDE_BY_SIDE := -n logical --maxprocesses 2 --dist loadfile
 TEST_PATH := PATH="$(CURDIR)/$(BIN):$(CACHE)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
@@ -22,7 +23,7 @@ demo: ## run a whole plant; ARGS="--duration 60 --json --data DIR" are passed on
 
 test: lint ## lint, then every test; ARGS="-k oee" are pytest's
 	@$(PROVISION) test
-	@$(TEST_PATH) $(BIN)/python -m pytest $(ARGS)
+	@$(TEST_PATH) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 conformance: ## Sparkplug 3.0, requirement by requirement: run the tests that show them, and count
 	@$(PROVISION) test

@@ -20,6 +20,7 @@ OPTIONS = (
     "--upgrade",
 )
 PROJECT = ("pyproject.toml", "--extra=embedded")
+EXTRAS = ("--extra=grafana", "--extra=analytics")
 
 
 def resolve(name: str, *sources: str | Path) -> None:
@@ -30,7 +31,7 @@ def resolve(name: str, *sources: str | Path) -> None:
 
 def main() -> None:
     """Resolve all locks; runtime.txt takes the versions that dev.txt settled on."""
-    resolve("dev", *PROJECT, "--group=dev")
+    resolve("dev", *PROJECT, *EXTRAS, "--group=dev")
     resolve("runtime", *PROJECT, "--constraints", LOCKS / "dev.txt")
     resolve("build", "--group=build")
     resolve("uv", "--group=uv")

@@ -48,7 +48,7 @@ class Orders:
     """How much to make.
 
     count: events in all, on all lines; without one, until SIGTERM.
-    rate: events a second; 0: as many as are settled.
+    rate: events a second; 0: as many as are settled. rush: the same from SIGUSR1 until SIGUSR2.
     waiting_max: so many unsettled events at most. bare: without an outbox: what the broker has
     acknowledged is forgotten. outbox: where its file is, if not in the data folder.
     disorder: what is wrong with the source's clock and its way to the broker.
@@ -56,6 +56,7 @@ class Orders:
 
     count: int = ENDLESS
     rate: float = 400.0
+    rush: float = 0.0
     seed: int = 1
     waiting_max: int = 20_000
     bare: bool = False
@@ -73,8 +74,13 @@ class Pace:
     """How many events are due by now; what could not be made in time is not made up for."""
 
     def __init__(self, orders: Orders) -> None:
-        self._rate = orders.rate
-        self._since_s = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._rate, self._since_s = orders.rate, loop.time()
+        for number, rate in ((signal.SIGUSR1, orders.rush), (signal.SIGUSR2, orders.rate)):
+            loop.add_signal_handler(number, self._change, rate)
+
+    def _change(self, rate: float) -> None:
+        self._rate = rate
 
     def due(self) -> int:
         """So many since the last call."""

@@ -25,25 +25,29 @@ RSS_MB_MAX: Final = {"historian": 400, "generator": 250, "broker": 1_200}
 
 
 class Scale(NamedTuple):
-    """How many events queue, and at which rate they are made before, meanwhile and after.
+    """How many events queue, and at which rates they are made.
 
+    rate: before and after, events a second; that is live. queue_rate: while the store is away.
     catch_up_min: in multiples of that rate; the first seconds, until the store is found again, are
         part of it, so the short form says little.
     """
 
     queued: int
     rate: float
+    queue_rate: float
     before: int
     lines: int
     catch_up_min: float
 
 
-SCALE: Final = Scale(500_000, 200, 10_000, 20, 3.0) if full() else Scale(3_000, 200, 500, 8, 1.0)
+SCALE: Final = (
+    Scale(500_000, 200, 1_200, 10_000, 20, 3.0) if full() else Scale(3_000, 200, 400, 500, 8, 1.0)
+)
 
 
 @pytest.mark.postgres
 def test_store_away_while_events_queue(tmp_path: Path) -> None:
-    orders = Orders(rate=SCALE.rate, waiting_max=WAITING_MAX)
+    orders = Orders(rate=SCALE.rate, rush=SCALE.queue_rate, waiting_max=WAITING_MAX)
     with (
         Server(installation("postgresql")) as server,
         Rig(tmp_path, Scene(orders, lines=SCALE.lines, store=server.dsn)) as rig,
@@ -52,7 +56,9 @@ def test_store_away_while_events_queue(tmp_path: Path) -> None:
         rig.generate()
         until_made(rig, SCALE.before)
         server.stop(signal.SIGQUIT)
+        rig.generator.signal(signal.SIGUSR1)
         until_made(rig, SCALE.before + SCALE.queued)
+        rig.generator.signal(signal.SIGUSR2)
         server.start()
         times_live = caught_up(rig) / SCALE.rate
         rig.enough(DRAIN_S_MAX)
