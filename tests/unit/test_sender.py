@@ -4,6 +4,8 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from uns.fold import Draft
 from uns.mqtt.message import Message
 from uns.runtime import sender as module
@@ -72,3 +74,22 @@ async def test_an_old_copy_forgets_nothing_by_a_mark_that_it_has_not_compared(
     before = box.epoch
     sender.heard()
     assert (len(box), box.epoch > before) == (1, True)
+
+
+async def test_while_the_record_is_away_only_the_oldest_are_said_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RESEND_AFTER_S_MIN", 0.02)
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    box, broker = Outbox(tmp_path / "o.sqlite"), Broker()
+    sender = Sender(box, broker, lambda _: True)
+    sender.heard()
+    box.append([("a:one", draft(LINES[0]))] * 100)
+    running = asyncio.create_task(sender.run())
+    async with asyncio.timeout(10):
+        while broker.sent.count("a:one#10") < 5:
+            sender.wake()
+            await asyncio.sleep(0.01)
+    running.cancel()
+    assert broker.sent.count("a:one#1000") == 2
+    assert broker.sent.count(f"a:one#{module.PROBE_ENTRIES + 1}0") == 2

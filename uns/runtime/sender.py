@@ -21,7 +21,7 @@ RESEND_AFTER_S_MIN: Final = 3.0
 RESEND_AFTER_S_MAX: Final = 12.0
 LOOK_S: Final = 1.0
 RESEND_ENTRIES: Final = 2_000
-PROBE_ENTRIES: Final = 50
+PROBE_ENTRIES: Final = 5
 """Of a source whose oldest event still does not settle: the record is away, not the events."""
 SEND_BATCH: Final = 500
 
