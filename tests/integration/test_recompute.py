@@ -123,6 +123,24 @@ def test_the_recorded_order_gives_the_same_state_again(on_record: Recorded) -> N
     assert again.events == len(folding.resume.state.ids) >= 900
 
 
+def test_of_two_owners_who_told_the_order_apart_each_document_has_its_own(
+    on_record: Recorded,
+) -> None:
+    events = interleaved(1_500)
+    both, later = events[:900], events[900:]
+    first, second = Folding(Journal(), PLANT), Folding(Journal(), PLANT)
+    on_record.record(*first.commit())
+    second.commit()
+    second.resume.output_seq = 100
+    fold_and_record(first, on_record, both, per_commit=180)
+    second.take(*both[:150], *sorted(both[150:], key=lambda sent: sent.topic), *later)
+    on_record.record(*second.commit(), *later)
+    assert first.resume.told != second.resume.told
+    for one in (first, second):
+        again = recomputed(on_record.past(one), kept(one))
+        assert again.state == one.resume.state
+
+
 def test_what_a_processor_gave_up_is_left_out_though_it_came(on_record: Recorded) -> None:
     folding = Folding(Journal(), PLANT)
     on_record.record(*folding.commit())

@@ -359,7 +359,7 @@ async def test_a_flipped_byte_is_refused_and_the_record_is_asked(rig: Rig) -> No
 async def test_a_state_that_nobody_can_read_is_folded_anew_from_history(rig: Rig) -> None:
     rig.record.stored = resealed({"version": 0, "owner_epoch": 8, "rev": 500})
     marks = {rig.source: Mark(7, 5)}
-    rig.record.folded_anew = Rebuilt(Total(rig.line, 5), marks, 0, [Run(rig.source, 7, 5)])
+    rig.record.folded_anew = Rebuilt(Total(rig.line, 5), marks, 0, None, [Run(rig.source, 7, 5)])
     await rig.start()
     await until(lambda: rig.good == 5)
     assert (rig.resume["owner_epoch"], rig.resume["base_rev"]) == (9, 501)

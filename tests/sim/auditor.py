@@ -142,16 +142,11 @@ def _fold_again(evidence: Evidence, line: str) -> Iterator[str]:
 
 
 def _order(evidence: Evidence, line: str, resume: Document) -> list[Place]:
-    numbered = [
-        event
-        for event in evidence.events("folded")
-        if event["path"] == line and event["processor"] == evidence.processor
-    ]
-    numbered.sort(key=lambda event: int(event["number"]))
-    runs = [
-        run for event in numbered if event["number"] <= resume["order_no"] for run in event["runs"]
-    ]
-    return [(source, epoch, to_seq) for source, epoch, to_seq in [*runs, *resume["order"]]]
+    told = {event["id"]: event for event in evidence.events("folded") if event["path"] == line}
+    runs, link = list(resume["order"]), resume["told"]
+    while link in told:
+        runs, link = [*told[link]["runs"], *runs], told[link]["previous"]
+    return [(source, epoch, to_seq) for source, epoch, to_seq in runs]
 
 
 def _no_stale_output(evidence: Evidence) -> Iterator[str]:

@@ -146,6 +146,7 @@ async def _whole(world: World, script: Script) -> None:
     await script(world)
     await heal(world)
     await asyncio.sleep(REST_S)
+    await _all_speak(world)
     world.busy.clear()
     healed_s = world.loop.time()
     for _ in range(TURNS_MAX):
@@ -155,6 +156,17 @@ async def _whole(world: World, script: Script) -> None:
         healed_s = world.loop.time()
         for instance in waiting:
             world.start(instance)
+
+
+async def _all_speak(world: World) -> None:
+    """A restored outbox has lost events: what lies behind them waits for the source's next one."""
+    since_s = world.loop.time()
+    while silent := set(world.plan.sources) - {
+        fact.source for fact in world.ledger.facts if fact.at_s > since_s
+    }:
+        if world.loop.time() > since_s + LIVE_S_MAX:
+            raise Stuck(f"silent for {LIVE_S_MAX:.0f} s: {sorted(silent)}")
+        await asyncio.sleep(1.0)
 
 
 async def _rest(world: World, until_s: float) -> None:

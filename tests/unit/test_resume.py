@@ -93,9 +93,10 @@ def test_the_order_of_sources_is_told_when_it_becomes_long() -> None:
     one = resume()
     told = [one.took(event(A if n % 2 else B, n)) for n in range(1, 2 * RUNS_MAX + 3)]
     facts = [draft for draft in told if draft]
-    assert [draft.id for draft in facts] == [
-        f"folded:quality:{HOUSING.replace('/', '.')}:{number}" for number in (1, 2)
-    ]
+    first, second = facts
+    assert (first.body["number"], first.body["previous"]) == (1, None)
+    assert (second.body["number"], second.body["previous"]) == (2, first.id)
+    assert one.told == second.id != first.id
     assert [len(draft.body["runs"]) for draft in facts] == [RUNS_MAX, RUNS_MAX]
     assert facts[0].body["runs"][:2] == ((A, 1, 1), (B, 1, 2))
     assert (len(one.order), one.order_no, len(one.turns)) == (2, 2, 2 * RUNS_MAX + 2)
@@ -117,3 +118,22 @@ def test_the_seal_stands_at_the_end() -> None:
     assert not is_sealed(payload + b" ")
     assert not is_sealed(b'{"a":1}')
     assert list(json.loads(payload)) == ["a", "sha256"]
+
+
+def test_two_orders_are_told_under_two_ids_and_one_order_under_one() -> None:
+    events = [event(A if n % 2 else B, n) for n in range(1, RUNS_MAX + 2)]
+    swapped = [event(B if n % 2 else A, n) for n in range(1, RUNS_MAX + 2)]
+    told = []
+    for order in (events, events, swapped):
+        one = resume()
+        told.append([draft for draft in map(one.took, order) if draft])
+    assert told[0] == told[1]
+    assert [len(drafts) for drafts in told] == [1, 1, 1]
+    assert told[0][0].id != told[2][0].id
+
+
+def test_a_document_carries_the_id_of_what_was_told_last() -> None:
+    one, again = resume(), resume()
+    one.rev, one.told, one.order_no = 9, "folded:x", 4
+    assert again.load(one.dump(1))
+    assert (again.told, again.order_no) == ("folded:x", 4)

@@ -88,4 +88,4 @@ def _rebuilt(past: Past[Any], plant: str) -> Rebuilt | None:
     if rest is None:
         return None
     order = [Run(*run) for run in rest.order]
-    return Rebuilt(rest.refold.state, rest.refold.marks, rest.order_no, order)
+    return Rebuilt(rest.refold.state, rest.refold.marks, rest.order_no, rest.told, order)

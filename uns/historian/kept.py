@@ -22,6 +22,7 @@ class Kept(BaseModel):
     output_seq: int
     marks: dict[str, Mark]
     order_no: int
+    told: str | None = None
     order: tuple[Run, ...]
     ticked_ms: int
     clearing: dict[str, int]

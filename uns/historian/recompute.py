@@ -5,8 +5,10 @@ processor's, and what the outcome is compared with is the caller's.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -24,6 +26,7 @@ S = TypeVar("S")
 EVENTS_PAGE: Final = 5_000
 """The end of a page is found by numbers alone: to sort payloads would need memory for them all."""
 FOLDED_PAGE: Final = 200
+NUMBER_MAX: Final = 2**62
 ARRIVAL_RUNS_MAX: Final = 800
 _STORED: Final = """
 SELECT CAST(document AS TEXT) FROM processor_states WHERE topic = $1
@@ -37,13 +40,23 @@ SELECT CAST(document AS TEXT) FROM processor_states
 WHERE topic = $1 AND CAST((document ->> 'base_rev') AS BIGINT) = rev
 ORDER BY owner_epoch DESC, rev DESC
 """
-_FOLDED: Final = """
-SELECT CAST(payload AS TEXT) FROM events
-WHERE type = 'folded' AND topic = $1 AND (payload ->> 'processor') = $2
-    AND CAST((payload ->> 'number') AS BIGINT) > $3
-ORDER BY CAST((payload ->> 'number') AS BIGINT)
-LIMIT {limit}
+_NUMBER: Final = "CAST((payload ->> 'number') AS BIGINT)"
+_OF_ACCOUNT: Final = f"""
+type = 'folded' AND topic = $1 AND (payload ->> 'processor') = $2
+    AND {_NUMBER} > $3 AND {_NUMBER} <= $4
 """
+_FOLDED: Final = f"""
+SELECT CAST(payload AS TEXT) FROM events WHERE {_OF_ACCOUNT} ORDER BY {_NUMBER}
+"""  # noqa: S608 - constants of ours
+_TWICE: Final = f"""
+WITH told AS (
+    SELECT id, {_NUMBER} AS number, payload ->> 'previous' AS previous, epoch, seq
+    FROM events WHERE {_OF_ACCOUNT}
+), twice AS (SELECT number FROM told GROUP BY number HAVING count(*) > 1)
+SELECT number, id, previous FROM told
+WHERE number IN (SELECT number FROM twice) OR number - 1 IN (SELECT number FROM twice)
+ORDER BY number DESC, epoch DESC, seq DESC
+"""  # noqa: S608 - constants of ours
 _PAGE: Final = "source = $1 AND epoch = $2 AND seq > $3 AND type IN ({types})"
 _EVENTS: Final = f"""
 SELECT type, CAST(payload AS TEXT) FROM events
@@ -109,7 +122,7 @@ class Past(Generic[S]):
         Raises OrderLost where a part of it is not on record.
         """
         last = base.order_no if base else 0
-        for folded in self.told(last, upto.order_no):
+        for folded in self.told(last, upto.order_no, upto.told):
             if folded.number != last + 1:
                 break
             last = folded.number
@@ -120,20 +133,24 @@ class Past(Generic[S]):
             )
         yield from upto.order
 
-    def told(self, after: int, upto: int) -> Iterator[Folded]:
-        """The `folded` events on record with a number behind `after`."""
-        topic, name = f"{self.line}/_event/{Folded.type_name}", self.processor.name
-        told = _FOLDED.format(limit=FOLDED_PAGE)
+    def told(self, after: int, upto: int, last: str | None = None) -> Iterator[Folded]:
+        """The `folded` events on record with a number in (after, upto], one a number.
+
+        last: the id of the one with number `upto`; None: whichever was told last.
+        """
+        twice = self.reader.query(_TWICE, self._account(after, upto), ROWS_MAX).rows
+        others = strangers(twice, upto, last)
         while after < upto:
-            rows = self.reader.query(told, (topic, name, after), FOLDED_PAGE).rows
+            account = self._account(after, min(upto, after + FOLDED_PAGE))
+            rows = self.reader.query(_FOLDED, account).rows
             if not rows:
                 return
-            for (payload,) in rows:
-                folded = Folded.model_validate_json(payload)
-                if folded.number > upto:
-                    return
-                after = folded.number
-                yield folded
+            after = account[-1]
+            read = map(Folded.model_validate_json, (payload for (payload,) in rows))
+            yield from (folded for folded in read if folded.id not in others)
+
+    def _account(self, after: int, upto: int) -> tuple[str, str, int, int]:
+        return f"{self.line}/_event/{Folded.type_name}", self.processor.name, after, upto
 
     def passed_over(self) -> dict[tuple[str, int], list[tuple[int, int]]]:
         """Spans that the processor gave up: (first, last) by source and epoch."""
@@ -208,6 +225,21 @@ class _Tape:
             self._read_to = self._page[-1].seq
 
 
+def strangers(twice: Iterable[Sequence[Any]], upto: int, last: str | None) -> set[str]:
+    """The ids that are not of the account that ends with the id `last` at the number `upto`.
+
+    twice: (number, id, previous) where a number was told twice and of the next one, the greatest
+    number first, what was told last before the others. Where no link says otherwise, that counts.
+    """
+    others, wanted = set[str](), {upto: last}
+    for number, group in groupby(twice, itemgetter(0)):
+        told = {row[1]: row[2] for row in group}
+        link = wanted.get(number) or next(iter(told))
+        others |= told.keys() - {link}
+        wanted[number - 1] = told.get(link)
+    return others
+
+
 def begun(past: Past[S], base: Kept | None) -> Refold[S]:
     """A fold that begins with a base; with none, or one before the first event, at the start."""
     if base is None or not base.marks:
@@ -236,6 +268,7 @@ class Rest(Generic[S]):
 
     refold: Refold[S]
     order_no: int
+    told: str | None
     order: list[Run]
 
 
@@ -249,18 +282,28 @@ def everything(past: Past[S], plant: str, newest: Kept | None) -> Rest[S] | None
     said = {source: Mark(epoch, seq) for source, epoch, seq in _said(past)}
     if base is None and not said:
         return None
-    refold, order_no = begun(past, base), base.order_no if base else 0
-    for folded in past.told(order_no, 2**62):
+    refold = begun(past, base)
+    order_no, last = (base.order_no, base.told) if base else (0, None)
+    for folded in _account(past, order_no, newest):
         for _ in refold.run(folded.runs):
             pass
-        order_no = folded.number
-    known = newest.order if newest and newest.order_no == order_no else ()
+        order_no, last = folded.number, folded.id
+    is_its_end = newest and newest.order_no == order_no and newest.told in (None, last)
+    known = newest.order if newest and is_its_end else ()
     order = [*known, *_arrivals(past.reader, said)]
     order += [(source, *mark) for source, mark in said.items()]
     order = _forward(order, refold.marks)
     for _ in refold.run(order):
         pass
-    return Rest(refold, order_no, order)
+    return Rest(refold, order_no, last, order)
+
+
+def _account(past: Past[Any], after: int, newest: Kept | None) -> Iterator[Folded]:
+    """What was told of the order: as the newest document has it, then what came behind it."""
+    if newest and newest.order_no > after:
+        yield from past.told(after, newest.order_no, newest.told)
+        after = newest.order_no
+    yield from past.told(after, NUMBER_MAX)
 
 
 def _said(past: Past[Any]) -> list[tuple[Any, ...]]:

@@ -320,12 +320,15 @@ class Folded(Event):
     """In which order a processor folded the events of its line's sources, `number` by number.
 
     A run is (source, epoch, to_seq): that source was taken next, up to and including to_seq.
+    previous: the id of the one before. Two owners that knew nothing of each other may both have
+    told a number; who goes back from the last one meets the right ones only.
     """
 
     type_name: ClassVar[str] = "folded"
     type: Literal["folded"] = "folded"
     processor: Identifier
     number: Annotated[int, Field(ge=1)]
+    previous: Identifier | None = None
     runs: Annotated[tuple[tuple[Identifier, Count, Count], ...], Field(max_length=RUNS_MAX)]
 
 

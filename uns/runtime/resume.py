@@ -15,13 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from uns.codec import encode_document
 from uns.fold import Draft, Mark, Processor, Tick
 from uns.model.events import Event, Folded
-from uns.model.path import to_dotted
 
 S = TypeVar("S")
 RUNS_MAX: Final = 64
 """Runs that a document carries; more become a `folded` event."""
 TURNS_MAX: Final = 4 * RUNS_MAX
 """Runs that are remembered beside `folded` events: those of the documents not yet on record."""
+ID_DIGITS: Final = 32
 _SEAL: Final = b',"sha256":"%s"}'
 _SEAL_LENGTH: Final = len(_SEAL % b"") + 64
 
@@ -46,6 +46,7 @@ class Rebuilt:
     state: Any
     marks: Mapping[str, Mark]
     order_no: int
+    told: str | None
     order: Sequence[Run]
 
 
@@ -72,8 +73,8 @@ class Resume(Generic[S]):
     rev: raised with each commit. owner_epoch: raised with each owner; older owners are refused.
     output_epoch, output_seq: the last event this processor put out.
     marks: how far each source was taken. order: the runs since the last of `order_no` `folded`
-    events. turns: the newest runs, as long as they are not on
-    record. ticked_ms: the last tick.
+    events, whose id is `told`. turns: the newest runs, as long as they are not on record.
+    ticked_ms: the last tick.
     clearing: topics to clear once the record has the outputs up to that seq.
     previous: the seal of the commit before. owner_seen: the newest owner seen anywhere.
     """
@@ -90,6 +91,7 @@ class Resume(Generic[S]):
         self.output_seq = 0
         self.marks: dict[str, Mark] = {}
         self.order_no = 0
+        self.told: str | None = None
         self.order: list[Run] = []
         self.turns: list[Run] = []
         self.ticked_ms = 0
@@ -152,7 +154,8 @@ class Resume(Generic[S]):
     def took(self, event: Event) -> Draft | None:
         """An event was folded next; the order as a fact, when the document carries enough of it.
 
-        When and what is told depends on the order alone, so it is told the same after a crash.
+        When, what and under which id depends on the order alone: it is told the same after a crash,
+        and two owners that folded in two orders are told apart.
         """
         run = Run(event.source, event.epoch, event.seq)
         _extend(self.turns, run)
@@ -163,9 +166,10 @@ class Resume(Generic[S]):
         self.order_no += 1
         name, runs = self._processor.name, tuple(map(tuple, self.order[:RUNS_MAX]))
         self.order = self.order[RUNS_MAX:]
-        body = {"processor": name, "number": self.order_no, "runs": runs}
-        event_id = f"folded:{name}:{to_dotted(self.line)}:{self.order_no}"
-        return Draft(self.line, Folded.type_name, event.at_ms, body, None, event_id)
+        body = {"processor": name, "number": self.order_no, "previous": self.told, "runs": runs}
+        told = hashlib.sha256(encode_document({"line": self.line, **body})).hexdigest()
+        self.told = f"folded:{told[:ID_DIGITS]}"
+        return Draft(self.line, Folded.type_name, event.at_ms, body, None, self.told)
 
     def forget_turns(self, settled: Mapping[str, Mark]) -> None:
         """Runs of which the record has a document need not be taken in the same turns again."""
@@ -176,6 +180,7 @@ class Resume(Generic[S]):
         """Go on from a state that was folded anew from history."""
         self.state, self.marks = rebuilt.state, dict(rebuilt.marks)
         self.order_no, self.order = rebuilt.order_no, list(rebuilt.order)
+        self.told = rebuilt.told
 
     def dump(self, at_ms: int) -> bytes:
         """The document as published."""
@@ -192,6 +197,7 @@ class Resume(Generic[S]):
             "marks": self.marks,
             "output_seq": self.output_seq,
             "order_no": self.order_no,
+            "told": self.told,
             "order": self.order,
             "ticked_ms": self.ticked_ms,
             "clearing": self.clearing,
@@ -208,7 +214,7 @@ class Resume(Generic[S]):
         self.base_rev = document["base_rev"] if document["plant"] == self.plant else 0
         self.marks = {source: Mark(*mark) for source, mark in document["marks"].items()}
         self.output_epoch, self.output_seq = document["output_epoch"], document["output_seq"]
-        self.order_no = document["order_no"]
+        self.order_no, self.told = document["order_no"], document.get("told")
         self.order = [Run(*run) for run in document["order"]]
         self.ticked_ms, self.state = document["ticked_ms"], state
         self.clearing = dict(document["clearing"])
