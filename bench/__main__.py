@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from bench import devices, processor, protection, sparkplug, store
+from bench import devices, ingest, processor, protection, queries, sparkplug, store
 from bench.rig import Figure, Rig, as_json, as_table, broker
 
 Part = Callable[[Rig, Path], Coroutine[Any, Any, list[Figure]]]
@@ -34,6 +34,9 @@ PARTS: Final[dict[str, Part]] = {
     "sparkplug": _sparkplug,
     "duckdb": store.duckdb,
     "postgres": store.postgres,
+    "duckdb-ingest": ingest.duckdb_ingest,
+    "postgres-ingest": ingest.postgres_ingest,
+    "queries": queries.answers,
     "protection": protection.protection,
 }
 

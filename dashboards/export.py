@@ -1,49 +1,33 @@
 """Writes the boards and what Grafana needs to load them at its start.
 
-Owns the layout of the folder. The data source is the one docker-compose.yml starts.
+Owns the layout of the folder.
 """
 
 import json
 from pathlib import Path
 from typing import Final
 
-from dashboards.model import DATA_SOURCE, Dashboard
+from dashboards import provision
+from dashboards.downtime import DOWNTIME
+from dashboards.genealogy import GENEALOGY
+from dashboards.handover import HANDOVER
+from dashboards.health import HEALTH
+from dashboards.line import LINE_BOARD
+from dashboards.losses import LOSSES
+from dashboards.model import Dashboard
 from dashboards.plant_overview import PLANT_OVERVIEW
+from dashboards.quality import QUALITY
 
-BOARDS: Final[tuple[Dashboard, ...]] = (PLANT_OVERVIEW,)
-
-DATA_SOURCES: Final = f"""\
-# Made by `python -m dashboards`. Grafana sends whatever SQL a board holds, so its user only reads.
-apiVersion: 1
-datasources:
-  - name: UNS record
-    uid: {DATA_SOURCE["uid"]}
-    type: {DATA_SOURCE["type"]}
-    access: proxy
-    url: store:5432
-    user: reader
-    secureJsonData:
-      password: $UNS_READER_PASSWORD
-    jsonData:
-      database: uns
-      sslmode: disable
-      postgresVersion: 1700
-      timescaledb: true
-    isDefault: true
-"""
-
-PROVIDERS: Final = """\
-# Made by `python -m dashboards`.
-apiVersion: 1
-providers:
-  - name: uns
-    folder: UNS
-    folderUid: uns
-    type: file
-    allowUiUpdates: false
-    options:
-      path: /etc/grafana/dashboards
-"""
+BOARDS: Final[tuple[Dashboard, ...]] = (
+    PLANT_OVERVIEW,
+    LINE_BOARD,
+    DOWNTIME,
+    QUALITY,
+    GENEALOGY,
+    LOSSES,
+    HANDOVER,
+    HEALTH,
+)
 
 
 def files() -> dict[str, str]:
@@ -51,8 +35,7 @@ def files() -> dict[str, str]:
     boards = {f"json/{board.uid}.json": _text(board) for board in BOARDS}
     return {
         **boards,
-        "provisioning/datasources/uns.yaml": DATA_SOURCES,
-        "provisioning/dashboards/uns.yaml": PROVIDERS,
+        **{f"provisioning/{name}": text for name, text in provision.files().items()},
     }
 
 

@@ -12,6 +12,18 @@ Json = dict[str, Any]
 DATA_SOURCE: Final[Json] = {"type": "grafana-postgresql-datasource", "uid": "uns"}
 TAG: Final = "uns-mes"
 SCHEMA_VERSION: Final = 39
+OTHERS: Final[Json] = {
+    "type": "dashboards",
+    "title": "UNS",
+    "tags": [TAG],
+    "asDropdown": True,
+    "icon": "external link",
+    "includeVars": True,
+    "keepTime": True,
+    "targetBlank": False,
+    "tooltip": "The other boards, with the same time and choices",
+    "url": "",
+}
 
 
 @dataclass(frozen=True)
@@ -21,10 +33,10 @@ class Target:
     sql: str
     format: Literal["table", "time_series"] = "table"
 
-    def to_json(self) -> Json:
-        """The only query of its panel."""
+    def to_json(self, ref_id: str) -> Json:
+        """The query under a name of its own in its panel."""
         return {
-            "refId": "A",
+            "refId": ref_id,
             "datasource": DATA_SOURCE,
             "editorMode": "code",
             "format": self.format,
@@ -35,26 +47,77 @@ class Target:
 
 @dataclass(frozen=True)
 class Variable:
-    """A choice of several. Its query gives `__value` and `__text`, and may use those before it."""
+    """A choice among what a query offers as `__value` and `__text`; it may use those before it.
+
+    multi: several at once, everything until someone chooses; else one, the first of them.
+    timed: the query depends on the chosen time.
+    """
 
     name: str
     label: str
     sql: str
+    multi: bool = True
+    timed: bool = False
 
     def to_json(self) -> Json:
-        """Asked again when the board is loaded; everything is chosen until someone chooses."""
+        """Asked again when the board is loaded, and if `timed` when the time changes."""
+        everything = {"current": {"text": ["All"], "value": ["$__all"]}} if self.multi else {}
         return {
             "type": "query",
             "name": self.name,
             "label": self.label,
             "datasource": DATA_SOURCE,
             "query": self.sql,
-            "definition": self.sql,
-            "refresh": 1,
-            "multi": True,
-            "includeAll": True,
-            "current": {"text": ["All"], "value": ["$__all"]},
+            "refresh": 2 if self.timed else 1,
+            "multi": self.multi,
+            "includeAll": self.multi,
             "options": [],
+            **everything,
+        }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice among fixed values by their captions, one at a time, the first until one chooses."""
+
+    name: str
+    label: str
+    values: Mapping[str, str]
+
+    def to_json(self) -> Json:
+        """A list of `caption : value`, as Grafana takes it."""
+        options = [
+            {"selected": not n, "text": text, "value": value}
+            for n, (text, value) in enumerate(self.values.items())
+        ]
+        return {
+            "type": "custom",
+            "name": self.name,
+            "label": self.label,
+            "query": ", ".join(f"{text} : {value}" for text, value in self.values.items()),
+            "multi": False,
+            "includeAll": False,
+            "current": options[0],
+            "options": options,
+        }
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Marks on every panel with a time axis: columns `time`, `text`, `tags`, perhaps `timeend`."""
+
+    name: str
+    colour: str
+    sql: str
+
+    def to_json(self) -> Json:
+        """A query of its own, shown until someone turns it off."""
+        return {
+            "name": self.name,
+            "enable": True,
+            "iconColor": self.colour,
+            "datasource": DATA_SOURCE,
+            "target": Target(self.sql).to_json("Anno"),
         }
 
 
@@ -75,7 +138,10 @@ class Columns:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture. `grid` is x, y, width, height on 24 columns; `url` is where a value leads."""
+    """One picture. `grid` is x, y, width, height on 24 columns; `url` is where a value leads.
+
+    more: further queries of the same picture.
+    """
 
     kind: str
     title: str
@@ -88,19 +154,20 @@ class Panel:
     transformations: tuple[Json, ...] = ()
     url: str | None = None
     interval_min: str | None = None
+    more: tuple[Target, ...] = ()
 
     def to_json(self, panel_id: int) -> Json:
         """The panel under an id of its own in the board."""
-        links = [{"title": "Only this", "url": self.url}] if self.url else []
-        return {
+        links = [{"title": "Look closer", "url": self.url}] if self.url else []
+        targets = zip("ABCD", (self.target, *self.more), strict=False)
+        panel = {
             "id": panel_id,
             "type": self.kind,
             "title": self.title,
             "description": self.description,
             "gridPos": dict(zip("xywh", self.grid, strict=True)),
             "datasource": DATA_SOURCE,
-            "targets": [self.target.to_json()],
-            "interval": self.interval_min,
+            "targets": [target.to_json(ref_id) for ref_id, target in targets],
             "options": dict(self.options),
             "fieldConfig": {
                 "defaults": {**self.defaults, "links": links},
@@ -108,6 +175,7 @@ class Panel:
             },
             "transformations": list(self.transformations),
         }
+        return panel | ({"interval": self.interval_min} if self.interval_min else {})
 
 
 @dataclass(frozen=True)
@@ -117,12 +185,12 @@ class Dashboard:
     uid: str
     title: str
     description: str
-    variables: tuple[Variable, ...]
+    variables: tuple[Variable | Choice, ...]
     panels: tuple[Panel, ...]
+    annotations: tuple[Annotation, ...] = ()
 
     def to_json(self) -> Json:
         """The whole board, with links that keep time and choices to every board of ours."""
-        others = {"type": "dashboards", "title": "UNS", "tags": [TAG], "asDropdown": True}
         return {
             "id": None,
             "uid": self.uid,
@@ -135,7 +203,8 @@ class Dashboard:
             "refresh": "30s",
             "time": {"from": "now-8h", "to": "now"},
             "timezone": "browser",
-            "links": [{**others, "keepTime": True, "includeVars": True}],
+            "links": [OTHERS],
+            "annotations": {"list": [annotation.to_json() for annotation in self.annotations]},
             "templating": {"list": [variable.to_json() for variable in self.variables]},
             "panels": [panel.to_json(n) for n, panel in enumerate(self.panels, 1)],
         }

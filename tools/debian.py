@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
 from pathlib import Path
 
 from tools.ground import SetupError, cache_dir, run, step
@@ -21,13 +20,14 @@ PACKAGE_OF = {
     "mosquitto_sub": "mosquitto-clients",
     "postgres": "postgresql",
     "mbpoll": "mbpoll",
+    "chromium": "chromium",
 }
 SYSTEM_FOLDERS = ("usr/sbin", "usr/bin", "usr/lib/postgresql/*/bin")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-WRAPPED = ("mosquitto*", "mbpoll")
+WRAPPED = ("usr/*bin/mosquitto*", "usr/bin/mbpoll", "usr/lib/chromium/chromium")
 WRAPPER = """#!/bin/sh
 debian=$(dirname "$0")/../debian
-LD_LIBRARY_PATH=$debian/{libraries} exec "$debian/{program}" "$@"
+LD_LIBRARY_PATH={libraries} exec "$debian/{program}" "$@"
 """
 
 
@@ -79,8 +79,8 @@ def provide(packages: Sequence[str]) -> None:
     if not missing:
         return
     unpack(missing, tree())
-    for folder, programs in product(("usr/bin", "usr/sbin"), WRAPPED):
-        wrap(tree().glob(f"{folder}/{programs}"))
+    for programs in WRAPPED:
+        wrap(tree().glob(programs))
     for package in missing:
         marker(package).parent.mkdir(exist_ok=True)
         marker(package).touch()
@@ -89,10 +89,12 @@ def provide(packages: Sequence[str]) -> None:
 def wrap(programs: Iterable[Path]) -> None:
     """Write one command per unpacked program that sets its library path and becomes it."""
     wrappers().mkdir(exist_ok=True)
+    folder = library_folder(tree())
+    folders = [folder, *filter(Path.is_dir, [folder / "pulseaudio"])]  # what Chromium also wants
+    libraries = ":".join(f"$debian/{folder.relative_to(tree())}" for folder in folders)
     for program in programs:
-        inside = program.relative_to(tree())
         command = wrappers() / program.name
-        libraries = library_folder(tree()).relative_to(tree())
+        inside = program.relative_to(tree())
         command.write_text(WRAPPER.format(libraries=libraries, program=inside))
         command.chmod(0o755)
 

@@ -233,7 +233,7 @@ def _readme_commands() -> list[str]:
     text = (ROOT / "README.md").read_text()
     blocks = text.split("```sh\n")[1:]
     lines = [line for block in blocks for line in block.split("```")[0].splitlines()]
-    reading = ("tree", "watch", "oee", "history", "query", "check")
+    reading = ("tree", "watch", "oee", "history", "query", "check", "last", "timeline", "downtime")
     return [line for line in lines if line.startswith(tuple(f"uns {word} " for word in reading))]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.recorded import Recorded
 from tests.stores import STORES, own_database, server_dsn
 
 
@@ -44,6 +45,14 @@ def location(
     """The location of an empty store; the test runs once for each kind of store."""
     with empty_store(request.param, servers, tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def recorded(location: str) -> Iterator[Recorded]:
+    """An empty store to write to, to keep in order and to read from."""
+    opened = Recorded(location)
+    yield opened
+    opened.store.close()
 
 
 @pytest.fixture(params=STORES, scope="module")

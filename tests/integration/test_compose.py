@@ -82,9 +82,9 @@ def test_a_service_listens_on_loopback_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_file_it_mounts_is_in_the_project(name: str) -> None:
+def test_whatever_it_mounts_is_in_the_project(name: str) -> None:
     sources = [volume.partition(":")[0] for volume in SERVICES[name].get("volumes", [])]
-    assert all((ROOT / source).is_file() for source in sources if source.startswith("."))
+    assert all((ROOT / source).exists() for source in sources if source.startswith("."))
 
 
 def test_the_hub_understands_its_command_line() -> None:

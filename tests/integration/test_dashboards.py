@@ -1,10 +1,8 @@
-"""The boards: their files are what the code makes, and their SQL answers on a real PostgreSQL."""
+"""The overview's figures on a record made by hand, and the files that the boards are written to."""
 
-import json
-import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +11,10 @@ import psycopg
 import pytest
 from ruamel.yaml import YAML
 
+from dashboards.expand import Value, Window, choices, expanded
 from dashboards.export import BOARDS, files
-from dashboards.model import DATA_SOURCE, TAG
-from dashboards.plant_overview import COLOURS, PLANT_OVERVIEW
+from dashboards.model import DATA_SOURCE
+from dashboards.plant_overview import PLANT_OVERVIEW
 from tests.speech import (
     LINE,
     MILL,
@@ -32,17 +31,10 @@ from tests.speech import (
 from tests.stores import own_database
 from tools.ground import ROOT
 from uns.historian.store import open_store
-from uns.model.equipment import STATES
 from uns.model.kpi import Sums, oee
 
 MINUTE_MS = 60_000
-PLACEHOLDER = re.compile(r"\$\{(\w+)(?::(\w+))?\}")
-Value = int | list[str]
-TIME: dict[str, Value] = {
-    "__from": NOON,
-    "__to": NOON + 60 * MINUTE_MS,
-    "__interval_ms": MINUTE_MS,
-}
+HOUR = Window(NOON, NOON + 60 * MINUTE_MS, MINUTE_MS)
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 MADE = (
     {"pq": 10, "gq": 8, "sq": 2, "ideal_ms": 6 * MINUTE_MS, "ideal_good_ms": 288_000},
@@ -64,13 +56,12 @@ class Board:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self.json: dict[str, Any] = PLANT_OVERVIEW.to_json()
-        self.values = dict(TIME)
+        self.during = HOUR
+        self.chosen: dict[str, Value] = {}
 
     def choose_everything(self) -> None:
         """Set each variable to all it offers, in their order."""
-        for variable in self.json["templating"]["list"]:
-            offered = self.ask(variable["query"]).rows
-            self.values[variable["name"]] = [row["__value"] for row in offered]
+        self.chosen = choices(self.json, self.during, lambda sql: self._rows(sql).rows)
 
     def panel(self, title: str) -> Answer:
         """The answer to a panel's query."""
@@ -79,28 +70,14 @@ class Board:
 
     def ask(self, sql: str) -> Answer:
         """The answer to a query with its placeholders filled in."""
-        query = expanded(sql, self.values)
+        return self._rows(expanded(sql, self.during, self.chosen))
+
+    def _rows(self, query: str) -> Answer:
         with psycopg.connect(self._dsn) as db:
             cursor = db.execute(query.encode())
             columns = {column.name: column.type_display for column in cursor.description or ()}
             rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
         return Answer(columns, rows)
-
-
-def expanded(sql: str, values: Mapping[str, Value]) -> str:
-    """SQL as Grafana sends it: numbers as they are, choices as quoted lists, nothing left over."""
-
-    def fill(found: re.Match[str]) -> str:
-        value = values[found[1]]
-        if isinstance(value, int):
-            assert found[2] is None
-            return str(value)
-        assert found[2] == "sqlstring", f"{found[0]} would not be quoted"
-        return ",".join("'" + choice.replace("'", "''") + "'" for choice in value)
-
-    query = PLACEHOLDER.sub(fill, sql)
-    assert not re.search(r"\$[_{a-z]", query)
-    return query
 
 
 def interval(element: str, from_min: int, to_min: int, **more: Any) -> dict[str, Any]:
@@ -184,8 +161,8 @@ def at(minute: float) -> datetime:
 
 @pytest.mark.postgres
 def test_variables_chain_from_site_to_cell(board: Board) -> None:
-    chosen = {name: value for name, value in board.values.items() if name not in TIME}
-    assert chosen == {
+    assert board.chosen == {
+        "enterprise": ["acme"],
         "site": ["acme/berlin"],
         "area": ["acme/berlin/machining"],
         "line": [LINE],
@@ -194,8 +171,8 @@ def test_variables_chain_from_site_to_cell(board: Board) -> None:
     cells = board.ask(board.json["templating"]["list"][-1]["query"])
     assert [row["__text"] for row in cells.rows] == ["housing/mill", "housing/wash"]
     for variable in board.json["templating"]["list"][1:]:
-        above = {name: ["acme/elsewhere' OR true --"] for name in chosen}
-        assert Board(board._dsn).ask(expanded(variable["query"], above)).rows == []
+        board.chosen = {name: ["acme/elsewhere' OR true --"] for name in board.chosen}
+        assert board.ask(variable["query"]).rows == []
 
 
 @pytest.mark.postgres
@@ -268,11 +245,10 @@ def test_rejects_and_gaps_say_what_and_where(board: Board) -> None:
 @pytest.mark.postgres
 @pytest.mark.parametrize("title", [panel.title for panel in PLANT_OVERVIEW.panels])
 def test_a_panel_is_empty_outside_its_time_and_without_a_choice(board: Board, title: str) -> None:
-    everything = dict(board.values)
     assert board.panel(title).rows
-    board.values |= {"__from": NOON - 10**10, "__to": NOON - 9 * 10**9}
+    board.during = Window(NOON - 10**10, NOON - 9 * 10**9)
     assert board.panel(title).rows == []
-    board.values = {name: value if name in TIME else [] for name, value in everything.items()}
+    board.during, board.chosen = HOUR, {name: [] for name in board.chosen}
     assert bool(board.panel(title).rows) == (title == "Rejects and gaps")
 
 
@@ -302,34 +278,13 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> 
 def test_compose_mounts_every_file_where_grafana_looks() -> None:
     volumes = [volume.split(":")[:2] for volume in COMPOSE["services"]["grafana"]["volumes"]]
     mounted = {source: target for source, target in volumes if source.startswith("./dashboards")}
-    providers = YAML(typ="safe").load(files()["provisioning/dashboards/uns.yaml"])["providers"]
-    roots = {"json": providers[0]["options"]["path"], "provisioning": "/etc/grafana/provisioning"}
-    assert mounted == {
-        f"./dashboards/{name}": f"{roots[root]}/{rest}"
-        for name in files()
-        for root, _, rest in [name.partition("/")]
-    }
+    (provider,) = YAML(typ="safe").load(files()["provisioning/dashboards/uns.yaml"])["providers"]
+    assert mounted.pop("./dashboards/json") == provider["options"]["path"]
+    folders = {Path(name).parent for name in files() if name.startswith("provisioning/")}
+    assert mounted == {f"./dashboards/{one}": f"/etc/grafana/{one}" for one in folders}
 
 
-def test_boards_have_stable_names_and_one_source() -> None:
+def test_the_data_source_only_reads() -> None:
     (source,) = YAML(typ="safe").load(files()["provisioning/datasources/uns.yaml"])["datasources"]
     assert {"type": source["type"], "uid": source["uid"]} == DATA_SOURCE
     assert source["user"] == "reader"
-    for board in (json.loads(files()[f"json/{board.uid}.json"]) for board in BOARDS):
-        assert (board["id"], board["tags"]) == (None, [TAG])
-        assert re.fullmatch(r"uns-[a-z-]{1,36}", board["uid"])
-        parts = board["panels"] + board["templating"]["list"]
-        assert all(part["datasource"] == DATA_SOURCE for part in parts)
-        assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
-
-
-def test_links_keep_the_time_and_lead_to_boards_there_are() -> None:
-    uids = {board.uid for board in BOARDS}
-    urls = [panel.url for board in BOARDS for panel in board.panels if panel.url]
-    assert urls
-    for url in urls:
-        assert url.startswith(tuple(f"/d/{uid}?${{__url_time_range}}" for uid in uids))
-
-
-def test_every_state_has_one_colour() -> None:
-    assert sorted(name for names in COLOURS.values() for name in names) == sorted(STATES)

@@ -1,21 +1,27 @@
 """Stores that break: killed, full, locked, stopped, forbidden. Nothing acknowledged is lost."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import psycopg
 import pytest
+from psycopg.sql import SQL
 
-from tests.speech import NOON, PLC, event, new_writer, record, tag
+from tests.speech import MILL, NOON, PLC, Sent, event, new_writer, record, tag
 from tests.stores import SERVERS, in_database, installation, own_database
 from tools.postgres import Server
+from uns.historian import postgres_store
 from uns.historian.errors import SchemaTooNew, StoreUnavailable
+from uns.historian.postgres_store import has_timescale
 from uns.historian.reader import open_reader
 from uns.historian.recorder import Watermark
 from uns.historian.schema import migrations
@@ -240,6 +246,113 @@ def test_missing_permission_is_said_and_can_be_given(own_server: Server) -> None
         record(new_writer(store), event(1))
         store.close()
         assert totals(dsn)[0] == 1
+
+
+FULL: Final = """
+CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER no_room BEFORE INSERT ON watermarks EXECUTE FUNCTION no_room();
+"""
+READ_ONLY: Final = """
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {}',
+    current_database()); END $$
+"""
+TROUBLES: Final = {
+    "full": (FULL, "DROP TRIGGER no_room ON watermarks", "could not extend file"),
+    "read-only": (READ_ONLY.format("on"), READ_ONLY.format("off"), "read-only transaction"),
+    "forbidden": (
+        "REVOKE INSERT ON samples FROM CURRENT_USER",
+        "GRANT INSERT ON samples TO CURRENT_USER",
+        "permission denied for table samples",
+    ),
+}
+"""What befalls a database, what ends it, and how it is said."""
+
+
+def by_owner(dsn: str, sql: str) -> None:
+    """Run statements, and make the store connect again."""
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("SET default_transaction_read_only = off")
+        owner.execute(SQL(sql))
+        owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'uns-historian' AND datname = current_database()"
+        )
+
+
+@pytest.fixture
+def clerks(location: str) -> Iterator[str]:
+    """The location of a store whose schema belongs to a role that is no superuser."""
+    name = f"clerk_{secrets.token_hex(4)}"
+    with psycopg.connect(location, autocommit=True) as owner:
+        owner.execute("CREATE EXTENSION IF NOT EXISTS plpgsql")
+        has_timescale(owner)
+        owner.execute(SQL(f"CREATE ROLE {name} LOGIN"))
+        owner.execute(SQL(f"GRANT CREATE, USAGE ON SCHEMA public TO {name}"))
+        yield location.replace("postgres@", f"{name}@")
+        owner.execute(SQL(f"DROP OWNED BY {name} CASCADE"))
+        owner.execute(SQL(f"DROP ROLE {name}"))
+
+
+@pytest.mark.parametrize("location", SERVERS, indirect=True)
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_database_in_trouble_delays_and_loses_nothing(
+    location: str, clerks: str, trouble: str
+) -> None:
+    befalls, ends, said = TROUBLES[trouble]
+    store = open_store(clerks, lambda: NOON)
+    writer = new_writer(store)
+    record(writer, event(1), tag(1, NOON))
+    owner = clerks if trouble == "forbidden" else location
+    by_owner(owner, befalls)
+    batch = writer.prepare([event(2), tag(2, NOON + 1), tag(1, NOON)], NOON)
+    with pytest.raises(StoreUnavailable):
+        writer.commit(batch)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=said):
+            writer.commit(batch)
+    by_owner(owner, ends)
+    with suppress(StoreUnavailable):
+        writer.commit(batch)
+    writer.commit(batch)
+    store.close()
+    assert totals(location) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("location", SERVERS, indirect=True)
+def test_a_database_that_is_too_slow_is_given_up_and_asked_again(
+    location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "STATEMENT_S_MAX", 1)
+    store = open_store(location, lambda: NOON)
+    writer = new_writer(store)
+    batch = writer.prepare([event(1), tag(1, NOON)], NOON)
+    with psycopg.connect(location) as other:
+        other.execute("LOCK TABLE samples")
+        with pytest.raises(StoreUnavailable, match="timeout"):
+            writer.commit(batch)
+    writer.commit(batch)
+    store.close()
+    assert totals(location) == (1, 1, 1)
+
+
+def test_a_topic_like_sql_and_a_megabyte_are_put_aside_whole(location: str) -> None:
+    hostile = "acme/x'); DROP TABLE samples; --/_tag/t"
+    store = open_store(location, lambda: NOON)
+    writer = new_writer(store)
+    record(
+        writer,
+        Sent(hostile, b"{}"),
+        Sent(f"{MILL}/_tag/tag-0", b"[" * 1_000_000),
+        tag(1, NOON),
+    )
+    store.close()
+    with open_reader(location) as reader:
+        refused = reader.query("SELECT topic, length(original_base64) FROM rejects ORDER BY 2").rows
+        assert reader.query("SELECT count(*) FROM tags WHERE topic = $1", (hostile,)).rows == [(0,)]
+    assert refused[0] == (hostile, 4)
+    assert refused[1][1] >= 1_000_000
+    assert totals(location)[2] == 1
 
 
 def test_the_store_stands_on_any_locale(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """A store that an older hub made is brought forward with every row, and works as a new one does."""
 
 import hashlib
-from collections.abc import Callable
 from typing import Any, Final
 
 import duckdb
@@ -11,10 +10,11 @@ from psycopg.sql import SQL
 
 from tests.speech import LINE, MILL, NOON, PLC, cleared, event, new_writer, record, state, tag
 from uns.historian import schema
+from uns.historian.postgres_store import DIALECTS, has_timescale
 from uns.historian.queries import newest
 from uns.historian.reader import open_reader
 from uns.historian.recorder import Watermark
-from uns.historian.schema import Migration, migrations
+from uns.historian.schema import migrations
 from uns.historian.store import open_store
 
 OLD_VERSION: Final = 3
@@ -43,9 +43,22 @@ INSERT INTO watermarks VALUES ('{PLC}', 1, 1, 1, NULL, '[]', {NOON});
 TABLES: Final = ("events", "states", "processor_states", "rejects", "watermarks", "gaps")
 
 
-def until(version: int) -> Callable[[list[str]], list[Migration]]:
-    """The migrations of an older hub."""
-    return lambda dialects: [m for m in migrations(dialects) if m.version <= version]
+def older_schema(location: str, version: int) -> None:
+    """Make the tables of an older hub."""
+    run(location, schema.VERSIONS)
+    for migration in migrations(dialects(location)):
+        if migration.version <= version:
+            name = migration.name
+            run(location, migration.sql)
+            run(location, f"INSERT INTO schema_version VALUES ({migration.version}, '{name}', 1)")  # noqa: S608 - names of ours
+
+
+def dialects(location: str) -> tuple[str, ...]:
+    """Those of a store that is not open."""
+    if "://" not in location:
+        return ("duckdb",)
+    with psycopg.connect(location, autocommit=True) as db:
+        return DIALECTS["timescaledb" if has_timescale(db) else "postgresql"]
 
 
 def run(location: str, sql: str) -> None:
@@ -64,13 +77,9 @@ def table(location: str, name: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def old_store(location: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def old_store(location: str) -> str:
     """A store with rows in it, made by the schema of an older hub."""
-    with monkeypatch.context() as older:
-        older.setattr(schema, "migrations", until(OLD_VERSION))
-        store = open_store(location, lambda: NOON)
-        store.known()
-        store.close()
+    older_schema(location, OLD_VERSION)
     run(location, OLD_ROWS)
     return location
 

@@ -123,7 +123,8 @@ def _fold_again(evidence: Evidence, line: str) -> Iterator[str]:
     by_place = {_place(event): event for event in _of_line(evidence, line)}
     marks: dict[str, tuple[int, int]] = {}
     good = scrap = facts = chain = 0
-    for source, epoch, to_seq in _order(evidence, line, resume):
+    order, is_whole = _order(evidence, line, resume)
+    for source, epoch, to_seq in order:
         begin = marks.get(source, (epoch, 0))
         first = begin[1] + 1 if begin[0] == epoch else 1
         marks[source] = max(marks.get(source, (0, 0)), (epoch, to_seq))
@@ -134,19 +135,22 @@ def _fold_again(evidence: Evidence, line: str) -> Iterator[str]:
             good, scrap, facts = good + event["good"], scrap + event["scrap"], facts + 1
             chain = (chain * 31 + int(event["item"][1:])) % 1_000_003
     again = {"line": line, "good": good, "scrap": scrap, "facts": facts, "chain": chain}
-    if again != resume["state"] and not _ghosts(evidence, line):
+    if is_whole and again != resume["state"] and not _ghosts(evidence, line):
         yield f"I3 {line} is {resume['state']}, history gives {again}"
+    if not is_whole and not any(fact.output_may_be_lost for fact in evidence.facts):
+        yield f"I3 {line} has an order that is not on record"
     told = {source: tuple(mark) for source, mark in resume["marks"].items()}
     if marks != told:
         yield f"I3 {line} has taken {told}, its order says {marks}"
 
 
-def _order(evidence: Evidence, line: str, resume: Document) -> list[Place]:
+def _order(evidence: Evidence, line: str, resume: Document) -> tuple[list[Place], bool]:
+    """In which order a document was folded, and whether all that was told of it is on record."""
     told = {event["id"]: event for event in evidence.events("folded") if event["path"] == line}
     runs, link = list(resume["order"]), resume["told"]
     while link in told:
         runs, link = [*told[link]["runs"], *runs], told[link]["previous"]
-    return [(source, epoch, to_seq) for source, epoch, to_seq in runs]
+    return [(source, epoch, to_seq) for source, epoch, to_seq in runs], link is None
 
 
 def _no_stale_output(evidence: Evidence) -> Iterator[str]:

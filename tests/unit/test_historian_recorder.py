@@ -369,7 +369,7 @@ def test_a_tag_that_shows_no_later_instant_says_so_and_once() -> None:
     bad = Sent(f"{MILL}/_tag/tag-0", encode_tag(1, NOON, "bad", "rpm", "lost"))
 
     def shown(*messages: Sent, by: Recorder = recorder) -> list[bytes]:
-        return [row.payload.encode() for row in take(by, *messages).again]
+        return [row.original.encode() for row in take(by, *messages).again]
 
     good, later = tag(1, NOON), tag(2, NOON + 1)
     assert shown(good) == [good.payload]

@@ -9,19 +9,23 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from uns.cli import inspection, orders, reading, times
+from uns.cli import history, inspection, orders, reading, times
 from uns.cli import replay as replaying
+from uns.cli import report as reporting
 from uns.cli import verify as verifying
 from uns.cli import write as writing
 from uns.cli.bridge import bridge_app
 from uns.cli.discover import discover_app
 from uns.cli.errors import CommandError, UsageError
+from uns.cli.export import export_app
 from uns.cli.folder import DEFAULT
+from uns.cli.grafana import grafana_app
 from uns.cli.hub import HubOptions
 from uns.cli.opcua import opcua_app
 from uns.cli.options import Data, Json, Namespace, read_plant
 from uns.cli.output import note
 from uns.cli.run import RunOptions, run_hub, store_url
+from uns.cli.serve import serve
 from uns.cli.sparkplug import sparkplug_app
 from uns.cli.standby import worker as stand_by
 from uns.historian.errors import HistorianError, QueryFailed, QueryRefused
@@ -29,6 +33,7 @@ from uns.model.path import TopicError
 from uns.mqtt.errors import MqttError
 from uns.runtime.errors import RuntimeFault
 
+REPORT: Final = Path("report.html")
 ASKED_WRONGLY: Final = (UsageError, typer.TyperException, TopicError, QueryRefused, QueryFailed)
 DESIGNED: Final = (
     *ASKED_WRONGLY,
@@ -57,6 +62,8 @@ app.add_typer(sparkplug_app, name="sparkplug")
 app.add_typer(opcua_app, name="opcua")
 app.add_typer(discover_app, name="discover")
 app.add_typer(bridge_app, name="bridge")
+app.add_typer(export_app, name="export")
+app.add_typer(grafana_app, name="grafana")
 
 Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="MQTT port (default: 1883).")]
 Broker = Annotated[
@@ -238,30 +245,8 @@ def trace(
     reading.trace(lot_or_unit, data, as_json=as_json)
 
 
-@app.command(epilog="Example: uns oee --line pump --shift now")
-def oee(
-    *,
-    line: Annotated[str | None, typer.Option(help="A line's name or path (default: all).")] = None,
-    shift: Annotated[str, typer.Option(help="`now`, or a shift as 2026-11-23-early.")] = "now",
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """Show OEE of lines, now or of a shift. After ISO 22400-2, with the sums it was made from."""
-    reading.oee(line, shift, data, as_json=as_json)
-
-
-@app.command(epilog="Example: uns history acme/berlin/machining/housing/mill/_tag/bore --from 10m")
-def history(  # noqa: PLR0913 - the options of the command, each with its default
-    topic: Annotated[str, typer.Argument(help="A `_tag` or `_state` topic.")],
-    *,
-    start: Annotated[str | None, typer.Option("--from", help="2026-11-23T06:00, 10m, 2h.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="As --from; default now.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 1_000,
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """Show the recorded values of a topic."""
-    reading.history(topic, (start, end), limit, data, as_json=as_json)
+for _command, _example in history.COMMANDS:
+    app.command(epilog=f"Example: {_example}")(_command)
 
 
 @app.command(epilog="Example: uns query 'select verdict, count(*) from verdicts group by 1'")
@@ -271,6 +256,9 @@ def query(
     ],
     *,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 1_000,
+    over: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Ask an export instead, by its folder.")
+    ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -279,7 +267,27 @@ def query(
     Sees tags, events, states, orders, stops, verdicts, genealogy_edges, oee_intervals, rejects,
     gaps.
     """
-    reading.query(sql, limit, data, as_json=as_json)
+    reading.query(sql, limit, data, over, as_json=as_json)
+
+
+app.command(epilog="Example: uns serve --port 8100")(serve)
+
+
+@app.command(epilog="Example: uns report --from 8h -o shift.html")
+def report(  # noqa: PLR0913 - the options of the command, each with its default
+    *,
+    start: Annotated[str | None, typer.Option("--from", help="2026-11-23T06:00, 8h, 7d.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="As --from; default now.")] = None,
+    line: Annotated[str | None, typer.Option(help="A line's name or path (default: all).")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The file.")] = REPORT,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the main charts of a time. One HTML file that needs no network; default: 8 hours.
+
+    OEE with lost time, states, downtime, orders, control charts and the health of the namespace.
+    """
+    reporting.report((start, end), line, out, data, as_json=as_json)
 
 
 @app.command(epilog="Example: uns verify --line pump")

@@ -32,8 +32,8 @@ class _Hurried:
 
     def query(self, question: Question) -> Result:
         """See Source."""
-        sql, params, limit, timeout_s = question
-        return self._reader.query(sql, params, limit, min(timeout_s, self._timeout_s))
+        timeout_s = min(question.timeout_s, self._timeout_s)
+        return self._reader.query(question.sql, question.params, question.limit, timeout_s)
 
     def close(self) -> None:
         """See Source."""

@@ -19,6 +19,7 @@ from uns.cli.output import note, print_json, print_table, say
 from uns.cli.store import open_store
 from uns.cli.subscribe import messages, retained
 from uns.historian import queries
+from uns.historian.reader import open_export
 from uns.model.path import matches
 from uns.model.plant import Plant
 from uns.runtime.clock import load_clock
@@ -147,10 +148,10 @@ def history(
     _print_result(result.columns, result.rows, as_json=as_json)
 
 
-def query(sql: str, limit: int, data: Path | None, *, as_json: bool) -> None:
-    """Print the answer to one SELECT."""
+def query(sql: str, limit: int, data: Path | None, over: Path | None, *, as_json: bool) -> None:
+    """Print the answer to one SELECT over the record, or over an export of it."""
     text = sys.stdin.read() if sql == "-" else sql
-    with open_store(find_folder(data)) as reader:
+    with open_export(over) if over else open_store(find_folder(data)) as reader:
         result = reader.query(text, limit=limit)
     _print_result(result.columns, result.rows, as_json=as_json)
     if result.truncated:

@@ -182,9 +182,12 @@ class _Patient:
         """See Source."""
         for _ in range(ANSWER_TRIES):
             with suppress(StoreUnavailable):
-                return self._reader.query(*question)
+                return self._ask(question)
             time.sleep(AGAIN_S)
-        return self._reader.query(*question)
+        return self._ask(question)
+
+    def _ask(self, question: Question) -> Result:
+        return self._reader.query(question.sql, question.params, question.limit, question.timeout_s)
 
     def close(self) -> None:
         """See Source."""

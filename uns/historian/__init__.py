@@ -15,4 +15,35 @@ Does not know bridges or processors: it sees decoded messages only.
     queries            the questions that commands ask; the tree as it was
     gaps               what is missing, from whom and why
     sql/               the schema as numbered files; read models are its views
+    datasets     PURE  the read models as data sets of files: places and days
+    parquet            an export brought up to date; parquet_folder is what it looks like
+    extracts           the rows of a query as one Parquet file, from any store
+    analysis           `uns.historian.query`: Arrow and data frames for notebooks
 """
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+if TYPE_CHECKING:
+    from uns.historian.analysis import Answer
+
+
+class Limits(TypedDict, total=False):
+    """What bounds an answer, see analysis.Bounds."""
+
+    rows: int
+    timeout_s: float
+    memory_mb: int
+
+
+def query(
+    sql: str, over: str | Path, params: Sequence[Any] = (), **limits: Unpack[Limits]
+) -> "Answer":
+    """Answer one SELECT over an export or a store, for notebooks: `.df()`, `.arrow()`, `.rows`.
+
+    over: an export's folder, a DuckDB file, or `postgresql://…`. Raises as analysis.query does.
+    """
+    from uns.historian import analysis  # noqa: PLC0415 - others of this package are small
+
+    return analysis.query(sql, over, params, analysis.Bounds(**limits))

@@ -4,6 +4,7 @@ Instants are ISO 8601 in UTC (`2026-11-23T07:36:17.123Z`), bytes are hex, JSON c
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -19,6 +20,9 @@ TIMEOUT_S_MAX: Final = 300.0
 SQL_LENGTH_MAX: Final = 100_000
 CHUNK_ROWS: Final = 1_000
 SCALAR_BYTES: Final = 16
+EXTRACTS: Final = "extracts"
+"""The folder beside a DuckDB store through which its rows are handed out as files."""
+EXTRACT_NAME: Final = re.compile(r"[a-z0-9]{1,64}\.parquet")
 
 
 class Result(NamedTuple):
@@ -34,12 +38,17 @@ class Result(NamedTuple):
 
 
 class Question(NamedTuple):
-    """One statement that reads, with values for `$1`, `$2` and so on, and its bounds."""
+    """One statement that reads, with values for `$1`, `$2` and so on, and its bounds.
+
+    into: the name of a file beside a DuckDB store that takes all rows, whatever the limit; the
+    answer is their number.
+    """
 
     sql: str
     params: Sequence[Any] = ()
     limit: int = ROWS_DEFAULT
     timeout_s: float = TIMEOUT_S_DEFAULT
+    into: str | None = None
 
     def checked(self) -> "Question":
         """Itself, or QueryRefused naming the bound that it breaks."""

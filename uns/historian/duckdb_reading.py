@@ -1,7 +1,8 @@
 """Read-only SQL on DuckDB: for the historian's own thread, and for the file when nobody owns it.
 
 A statement that is not a query is refused by its type; whatever it calls runs in a read-only
-transaction of a connection that may touch no other file.
+transaction of a connection that may touch no other file. Rows may be asked for as a Parquet file in
+a folder beside the store.
 """
 
 import json
@@ -12,9 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-from duckdb import DuckDBPyConnection, StatementType
+from duckdb import DuckDBPyConnection, Statement, StatementType
 
-from uns.historian.answers import CHUNK_ROWS, Question, Result, gather
+from uns.historian.answers import (
+    CHUNK_ROWS,
+    EXTRACT_NAME,
+    EXTRACTS,
+    Question,
+    Result,
+    gather,
+)
 from uns.historian.errors import (
     QueryFailed,
     QueryRefused,
@@ -22,25 +30,56 @@ from uns.historian.errors import (
     StoreUnavailable,
     one_line,
 )
+from uns.historian.quoting import literal
 
 SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": "2",
     "memory_limit": "128MB",
-    "enable_external_access": "false",
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
     "python_enable_replacements": "false",
-    "lock_configuration": "true",
 }
-"""How every process opens the file: no other file is ever touched, whatever SQL says."""
+"""How every process opens the file; `sealed` before any SQL from outside."""
 
 READING: Final = (StatementType.SELECT, StatementType.EXPLAIN)
+AS_PARQUET: Final = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480"
+IN_ANY_ORDER: Final = ", PRESERVE_ORDER false, ROW_GROUP_SIZE_BYTES '4MB'"
+"""A group of rows is held in memory until it is written; without an order, it ends by its size."""
 
 
-def answer(cursor: DuckDBPyConnection, question: Question) -> Result:
-    """Run one query on a connection of its own.
+def opened(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
+    """A connection to the file of a store, sealed."""
+    db = duckdb.connect(str(path), read_only=read_only, config=SETTINGS)
+    try:
+        return sealed(db, path.parent / EXTRACTS)
+    except BaseException:
+        db.close()
+        raise
+
+
+def sealed(db: DuckDBPyConnection, folder: Path) -> DuckDBPyConnection:
+    """Itself; from here on it touches its own file and those in a folder, whatever SQL says."""
+    db.execute(f"SET allowed_directories = [{literal(str(folder.resolve()))}]")
+    db.execute("SET enable_external_access = false")
+    db.execute("SET lock_configuration = true")
+    return db
+
+
+def answer(cursor: DuckDBPyConnection, question: Question, store: Path | None = None) -> Result:
+    """Run one query on a connection of its own; `store`: where its EXTRACTS are.
 
     Raises QueryRefused, QueryFailed, QueryTimeout or StoreUnavailable.
+    """
+    with reading(cursor, question) as statement:
+        cursor.execute(_form(statement, question, store), list(question.params))
+        return gather(_columns(cursor), _chunks(cursor), question.limit)
+
+
+@contextmanager
+def reading(cursor: DuckDBPyConnection, question: Question) -> Iterator[Statement]:
+    """The one statement of a question, in a read-only transaction that ends with the context.
+
+    Raises as `answer` does, also for what runs inside.
     """
     with _guarded(question), _stopping(cursor, question.timeout_s):
         statements = cursor.extract_statements(question.checked().sql)
@@ -50,8 +89,7 @@ def answer(cursor: DuckDBPyConnection, question: Question) -> Result:
             raise QueryRefused(f"{statements[0].type.name} is refused: only SELECT is taken")
         cursor.execute("BEGIN TRANSACTION READ ONLY")
         try:
-            cursor.execute(statements[0], list(question.params))
-            return gather(_columns(cursor), _chunks(cursor), question.limit)
+            yield statements[0]
         finally:
             cursor.rollback()
 
@@ -67,11 +105,23 @@ class DuckDbReader:
         if not self._path.exists():
             raise StoreUnavailable(f"{self._path} does not exist: no hub has recorded here")
         try:
-            db = duckdb.connect(str(self._path), read_only=True, config=SETTINGS)
+            db = opened(self._path, read_only=True)
         except duckdb.Error as error:
             raise StoreUnavailable(f"{self._path}: {one_line(error)}") from error
         with db:
-            return answer(db, question)
+            return answer(db, question, self._path.parent)
+
+
+def _form(statement: Statement, question: Question, store: Path | None) -> Statement | str:
+    """A statement as it is run: by itself, or into the file that its rows shall fill."""
+    if question.into is None:
+        return statement
+    if store is None or not EXTRACT_NAME.fullmatch(question.into):
+        raise QueryRefused(f"{question.into!r} is no place for an extract")
+    file = store.resolve() / EXTRACTS / question.into
+    sql = statement.query.strip().removesuffix(";")
+    order = "" if "order by" in sql.lower() else IN_ANY_ORDER
+    return f"COPY ({sql}\n) TO {literal(str(file))} ({AS_PARQUET}{order})"
 
 
 def _columns(cursor: DuckDBPyConnection) -> list[str]:

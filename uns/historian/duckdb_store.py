@@ -8,21 +8,29 @@ read through `answer`.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from uns.historian import merging
+from uns.historian import editions, merging, projecting, retention, rollups
 from uns.historian.answers import Question, Result
-from uns.historian.duckdb_reading import SETTINGS, answer
+from uns.historian.duckdb_reading import answer, opened
 from uns.historian.errors import StoreUnavailable, Unstorable, one_line
 from uns.historian.recorder import Known
-from uns.historian.rows import TABLES, Batch, Row, Table
+from uns.historian.rollups import Run
+from uns.historian.rows import DUE, NEWEST, SERIES, TABLES, TAGS, Batch, Table
 from uns.historian.schema import RECORD, VERSIONS, Migration, upgrade
+from uns.historian.series import KnownSeries, Series, Taken
 from uns.historian.store import Clock, recall
+from uns.model.plant import Retention
 
-WITH_BOUNDS: Final = frozenset({"events", "tag_samples"})
+WITH_BOUNDS: Final = frozenset({"events"})
+SERIES_KNOWN: Final = """
+SELECT s.series, s.topic, s.unit, n.at_ms FROM tag_series AS s
+LEFT JOIN (SELECT series, max(at_ms) AS at_ms FROM samples GROUP BY series) AS n
+    ON n.series = s.series
+"""
 _REFUSED_VALUE: Final = (
     duckdb.DataError,
     duckdb.IntegrityError,
@@ -48,18 +56,31 @@ class DuckDbStore:
         self._clock = clock
         self._root: DuckDBPyConnection | None = None
         self._writer: DuckDBPyConnection | None = None
+        self._series = Series()
 
     def write(self, batch: Batch) -> None:
         """See Store."""
-        with self._guarded() as db, _transaction(db):
-            for name, rows in batch.tables().items():
-                if rows:
-                    _merge(db, TABLES[name], rows)
+        with self._guarded() as db:
+            taken = self._series.take(batch.tags)
+            with _transaction(db):
+                _write_samples(db, taken)
+                for name, rows in batch.tables().items():
+                    if rows and name != TAGS:
+                        _merge(db, TABLES[name], rows)
+            self._series.wrote(taken)
 
     def known(self) -> Known:
         """See Store."""
         with self._guarded() as db:
             return recall(lambda sql: db.execute(sql).fetchall())
+
+    def tend(self, keep: Retention, now_ms: int) -> bool:
+        """See Tended."""
+        with self._guarded() as db:
+            with _transaction(db):
+                done = retention.tend(_run(db), editions.DUCKDB, keep, now_ms)
+            self._series.rolled_up(done.rolled_up)
+        return done.more
 
     @property
     def folder(self) -> Path:
@@ -72,7 +93,7 @@ class DuckDbStore:
         if root is None:
             raise StoreUnavailable(f"{self._path} is not open yet")
         with root.cursor() as cursor:
-            return answer(cursor, question)
+            return answer(cursor, question, self.folder)
 
     def close(self) -> None:
         """See Store."""
@@ -93,16 +114,19 @@ class DuckDbStore:
             raise StoreUnavailable(f"{self._path}: {one_line(error)}") from error
 
     def _open(self) -> DuckDBPyConnection:
-        root = duckdb.connect(str(self._path), config=SETTINGS)
+        root = opened(self._path)
         try:
             writer = root.cursor()
             upgrade(_Schema(writer), ("duckdb",), self._clock)
-            for table in TABLES.values():
+            for table in (*TABLES.values(), DUE, NEWEST):
                 writer.execute(f"CREATE TEMP TABLE {table.staging} ({table.declaration})")
+            writer.execute(rollups.STAGING)
+            known = writer.execute(SERIES_KNOWN).fetchall()
         except BaseException:
             root.close()
             raise
         self._root, self._writer = root, writer
+        self._series = Series(KnownSeries(*row) for row in known)
         return writer
 
 
@@ -140,13 +164,45 @@ def _rollback(db: DuckDBPyConnection) -> None:
         return  # a failed commit has rolled back already; the first error is the one to tell
 
 
-def _merge(db: DuckDBPyConnection, table: Table, rows: Sequence[Row]) -> None:
+def _run(db: DuckDBPyConnection) -> Run:
+    return lambda sql, params: db.execute(sql, params).fetchall()
+
+
+def _write_samples(db: DuckDBPyConnection, taken: Taken) -> None:
+    _append(db, SERIES.name, taken.series)
+    _append(db, TABLES[TAGS].name, taken.fresh)
+    if taken.late:
+        _stage(db, TABLES[TAGS], taken.late)
+        instants = [row[0] for row in taken.late]
+        db.execute(merging.KNOWN_SAMPLES, (min(instants), max(instants)))
+        db.execute(merging.LATE_SAMPLES)
+    if taken.due:
+        _merge(db, DUE, taken.due)
+    if taken.fresh or taken.late:
+        _stage(db, NEWEST, taken.newest)
+        if taken.late:
+            db.execute(merging.LATE_NEWEST)
+        db.execute(projecting.NEWEST_TAGS)
+
+
+def _append(db: DuckDBPyConnection, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        with db.appender(name) as appender:
+            appender.append_rows(rows)
+
+
+def _stage(db: DuckDBPyConnection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     db.execute(f"TRUNCATE {table.staging}")
-    with db.appender(table.staging) as appender:
-        appender.append_rows(rows)
+    _append(db, table.staging, rows)
+
+
+def _merge(db: DuckDBPyConnection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    _stage(db, table, rows)
     bounds = None
     if table.name in WITH_BOUNDS:
         bounds = db.execute(f"SELECT min(at_ms), max(at_ms) FROM {table.staging}").fetchone()  # noqa: S608 - a name of ours
     db.execute(merging.DUCKDB[table.name], bounds)
+    for sql in projecting.due(table.name, rows):
+        db.execute(sql)
     if afterwards := merging.AFTERWARDS.get(table.name):
         db.execute(afterwards)

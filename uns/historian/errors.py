@@ -5,6 +5,8 @@ HistorianError
 ├── StoreUnavailable   the store's, retriable: away, locked, full, without permission
 ├── Unstorable         a row's: the store refuses a value in it; the row is put aside
 ├── SchemaTooNew       fatal: a newer version of the hub wrote this store
+├── ExportRefused      the asker's: another store's folder, one in use, a read model that is none
+├── ExtraMissing       the asker's: an optional library is not installed
 ├── OrderLost          the record's: it does not (yet) tell how a state came about
 ├── QueryRefused       the asker's: not one reading statement, or out of bounds
 ├── QueryFailed        the asker's: the SQL does not run
@@ -36,6 +38,14 @@ class SchemaTooNew(HistorianError):
 
 class OrderLost(HistorianError):
     """A base, or a part of the order in which events were folded, is not on record."""
+
+
+class ExportRefused(HistorianError):
+    """An export cannot be written there or so."""
+
+
+class ExtraMissing(HistorianError):
+    """What was asked for needs `pip install 'uns-mes[analytics]'`."""
 
 
 class QueryRefused(HistorianError):

@@ -1,5 +1,8 @@
 """How staged rows get into their tables, each at most once. The SQL of both stores, side by side.
 
+Of events, samples and states only those that are new to the record stay staged: the read models
+take them from there.
+
 `$1` and `$2` in DuckDB's statements bound the instants of the staged rows, so that the search for
 equal rows touches the newest blocks only.
 """
@@ -33,9 +36,32 @@ WHERE old.source LIKE 'processor:%'
 AFTERWARDS: Final = {"processor_states": PRUNE, "watermarks": FORGET}
 """What is let go in the same transaction, by table."""
 
+KNOWN_SAMPLES: Final = """
+    DELETE FROM new_samples AS n
+    WHERE EXISTS (
+        SELECT 1 FROM samples AS t
+        WHERE t.series = n.series AND t.at_ms = n.at_ms AND t.at_ms BETWEEN $1 AND $2
+            AND t.value IS NOT DISTINCT FROM n.value
+            AND t.value_text IS NOT DISTINCT FROM n.value_text AND t.quality = n.quality)
+"""
+"""Staged samples that are on record. $1 and $2 bound their instants."""
+
+LATE_SAMPLES: Final = "INSERT INTO samples SELECT * FROM new_samples"
+LATE_NEWEST: Final = """
+    INSERT INTO new_tag_samples
+    SELECT s.topic, n.at_ms, n.value, n.value_text,
+        CASE n.quality WHEN 0 THEN 'good' WHEN 1 THEN 'uncertain' ELSE 'bad' END,
+        s.unit, n.received_ms, n.reason, n.original
+    FROM new_samples AS n JOIN tag_series AS s ON s.series = n.series
+"""
+"""Samples that came late may be what their topics show: after a clearing, and of another unit."""
+
 _COMMON: Final = {
+    "rollups_due": """
+        INSERT INTO rollups_due SELECT * FROM new_rollups_due ON CONFLICT DO NOTHING""",
     "shown_again": """
-        INSERT INTO shown_again SELECT * FROM new_shown_again ON CONFLICT DO NOTHING""",
+        INSERT INTO shown_again SELECT topic, received_ms, original FROM new_shown_again
+        ON CONFLICT DO NOTHING""",
     "cleared": """
         INSERT INTO cleared SELECT * FROM new_cleared ON CONFLICT DO NOTHING""",
     "processor_states": """
@@ -64,35 +90,38 @@ _SAID_OTHERWISE: Final = """
             document = excluded.document
         WHERE CAST(states.document AS TEXT) <> CAST(excluded.document AS TEXT)"""
 
+_FRESH_EVENTS: Final = """
+    WITH fresh AS ({insert} RETURNING id)
+    DELETE FROM new_events AS n WHERE NOT EXISTS (SELECT 1 FROM fresh AS f WHERE f.id = n.id)"""
+_FRESH_STATES: Final = """
+    WITH fresh AS ({insert} RETURNING topic, rev)
+    DELETE FROM new_states AS n
+    WHERE NOT EXISTS (SELECT 1 FROM fresh AS f WHERE f.topic = n.topic AND f.rev = n.rev)"""
+
 DUCKDB: Final = {
     **_COMMON,
-    "events": """
+    "events": _FRESH_EVENTS.format(
+        insert="""
         INSERT INTO events SELECT n.* FROM new_events AS n
         WHERE NOT EXISTS (
             SELECT 1 FROM events AS e
-            WHERE e.id = n.id AND e.at_ms = n.at_ms AND e.at_ms BETWEEN $1 AND $2)""",
-    "tag_samples": """
-        INSERT INTO tag_samples SELECT n.* FROM new_tag_samples AS n
-        WHERE NOT EXISTS (
-            SELECT 1 FROM tag_samples AS t
-            WHERE t.topic = n.topic AND t.at_ms = n.at_ms AND t.at_ms BETWEEN $1 AND $2
-                AND t.value IS NOT DISTINCT FROM n.value
-                AND t.value_text IS NOT DISTINCT FROM n.value_text AND t.quality = n.quality)""",
-    "states": f"""
-        INSERT INTO states SELECT * FROM new_states {_SAID_OTHERWISE}""",  # noqa: S608 - a constant of ours
+            WHERE e.id = n.id AND e.at_ms = n.at_ms AND e.at_ms BETWEEN $1 AND $2)"""
+    ),
+    "states": _FRESH_STATES.format(
+        insert=f"INSERT INTO states SELECT * FROM new_states {_SAID_OTHERWISE}"  # noqa: S608 - a constant of ours
+    ),
 }
 
 POSTGRES: Final = {
     **_COMMON,
-    "events": """
-        INSERT INTO events
-        SELECT id, type, path, source, epoch, seq, at_ms, received_ms, topic, payload::jsonb
-        FROM new_events ON CONFLICT DO NOTHING""",
-    "tag_samples": """
-        INSERT INTO tag_samples SELECT * FROM new_tag_samples ON CONFLICT DO NOTHING""",
+    "events": _FRESH_EVENTS.format(
+        insert="INSERT INTO events SELECT * FROM new_events ON CONFLICT DO NOTHING"
+    ),
     # The read models look into documents as jsonb: what does not fit it is refused here.
-    "states": f"""
+    "states": _FRESH_STATES.format(
+        insert=f"""
         INSERT INTO states
         SELECT topic, rev, at_ms, received_ms, document::json
-        FROM new_states WHERE document::jsonb IS NOT NULL {_SAID_OTHERWISE}""",  # noqa: S608 - a constant of ours
+        FROM new_states WHERE document::jsonb IS NOT NULL {_SAID_OTHERWISE}"""  # noqa: S608 - a constant of ours
+    ),
 }

@@ -47,13 +47,10 @@ class PostgresReader:
 
     def query(self, question: Question) -> Result:
         """See Source."""
-        word = _first_word(question.checked().sql)
-        if word not in READING:
-            raise QueryRefused(f"{word.upper() or 'no statement'} is refused: only SELECT is taken")
+        word = checked_word(question)
         with self._guarded(question) as db, db.transaction():
-            limit = SQL("SET LOCAL statement_timeout TO {}").format(int(question.timeout_s * 1000))
-            db.execute("SET TRANSACTION READ ONLY")
-            db.execute(limit)
+            for sql in reading(question):
+                db.execute(SQL(sql))
             return (_explain if word == "explain" else _select)(db, question)
 
     def close(self) -> None:
@@ -66,25 +63,42 @@ class PostgresReader:
     def _guarded(self, question: Question) -> Iterator[Connection[Any]]:
         try:
             if self._db is None or self._db.closed:
-                self._db = _connect(self._dsn)
+                self._db = connect(self._dsn)
             yield self._db
         except (psycopg.Error, UnicodeError) as error:
-            raise self._named(error, question) from error
+            named = by_our_name(error, question, self._place)
+            if isinstance(named, StoreUnavailable):
+                self.close()  # it may be broken
+            raise named from error
 
-    def _named(self, error: Exception, question: Question) -> HistorianError:
-        """A driver's error by our name; a connection that may be broken is given up."""
-        match error:
-            case errors.QueryCanceled():
-                return QueryTimeout(f"stopped after {question.timeout_s:g} s")
-            case errors.ProtocolViolation():
-                return QueryFailed(one_line(error))
-            case errors.OperationalError() | errors.InterfaceError():
-                self.close()
-                return StoreUnavailable(f"{self._place}: {one_line(error)}")
-            case _ if isinstance(error, _REFUSED):
-                return QueryRefused(one_line(error))
-            case _:
-                return QueryFailed(one_line(error))
+
+def by_our_name(error: Exception, question: Question, where: str) -> HistorianError:
+    """A driver's error by our name; `where`: the database as it may be shown."""
+    match error:
+        case errors.QueryCanceled():
+            return QueryTimeout(f"stopped after {question.timeout_s:g} s")
+        case errors.ProtocolViolation():
+            return QueryFailed(one_line(error))
+        case errors.OperationalError() | errors.InterfaceError():
+            return StoreUnavailable(f"{where}: {one_line(error)}")
+        case _ if isinstance(error, _REFUSED):
+            return QueryRefused(one_line(error))
+        case _:
+            return QueryFailed(one_line(error))
+
+
+def reading(question: Question) -> tuple[str, str]:
+    """What a transaction begins with that answers a question."""
+    timeout_ms = int(question.timeout_s * 1000)
+    return "SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout TO {timeout_ms}"
+
+
+def checked_word(question: Question) -> str:
+    """The first word of a question within its bounds; QueryRefused where it does not read."""
+    word = _first_word(question.checked().sql)
+    if word not in READING:
+        raise QueryRefused(f"{word.upper() or 'no statement'} is refused: only SELECT is taken")
+    return word
 
 
 class _Instants(Loader):
@@ -98,7 +112,8 @@ class _Instants(Loader):
             return text
 
 
-def _connect(dsn: str) -> Connection[Any]:
+def connect(dsn: str) -> Connection[Any]:
+    """A connection that tells instants as text, in UTC."""
     db = psycopg.connect(dsn, autocommit=True, **{**CONNECTION, "application_name": "uns-reader"})
     db.execute("SET timezone TO 'UTC'")
     for kind in ("timestamp", "timestamptz"):

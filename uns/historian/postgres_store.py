@@ -4,21 +4,27 @@ Rows are copied in binary into temporary tables and merged from there, in one tr
 A lost connection is made again by the next call.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import psycopg
 from psycopg import Connection, errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL
+from psycopg.types.json import set_json_dumps
 
-from uns.historian import merging
+from uns.historian import editions, merging, projecting, retention, rollups
 from uns.historian.errors import StoreUnavailable, Unstorable, one_line
 from uns.historian.recorder import Known
-from uns.historian.rows import TABLES, Batch, Row, Table
+from uns.historian.rollups import Run
+from uns.historian.rows import DUE, NEWEST, SERIES, TABLES, TAGS, Batch, SeriesRow, Table
 from uns.historian.schema import RECORD, VERSIONS, Migration, upgrade
+from uns.historian.series import KnownSeries, Series, Taken
 from uns.historian.store import Clock, recall
+from uns.model.plant import Retention
 
 SERVER_VERSION_MIN: Final = 150_000
 CONNECTION: Final[dict[str, Any]] = {
@@ -34,8 +40,18 @@ DIALECTS: Final = {
     "postgresql": ("postgres",),
     "timescaledb": ("postgres", "timescale"),
 }
+JSONB_TABLES: Final = {
+    name: table._replace(types=tuple("jsonb" if kind == "json" else kind for kind in table.types))
+    for name, table in TABLES.items()
+}
 LOCK_WAIT_S: Final = 10
 STATEMENT_S_MAX: Final = 60
+TEND_WAIT_S: Final = 1
+SERIES_KNOWN: Final = """
+SELECT s.series, s.topic, s.unit, (
+    SELECT t.at_ms FROM samples AS t WHERE t.series = s.series ORDER BY t.at_ms DESC LIMIT 1)
+FROM tag_series AS s
+"""
 _REFUSED_VALUE: Final = (
     errors.DataError,
     errors.IntegrityError,
@@ -50,6 +66,8 @@ _AWAY: Final = (
     errors.InsufficientPrivilege,
 )
 
+log = logging.getLogger(__name__)
+
 
 class PostgresStore:
     """The store at a DSN. `clock` is plant time."""
@@ -59,19 +77,37 @@ class PostgresStore:
         self._place = place(dsn)
         self._clock = clock
         self._db: Connection[Any] | None = None
+        self._series = Series()
+        self._edition = editions.POSTGRESQL
         self.kind = "postgresql"
 
     def write(self, batch: Batch) -> None:
         """See Store."""
-        with self._guarded() as db, db.transaction():
-            for name, rows in batch.tables().items():
-                if rows:
-                    _merge(db, TABLES[name], rows)
+        with self._guarded() as db:
+            taken = self._series.take(batch.tags)
+            with db.transaction():
+                _write_samples(db, taken)
+                for name, rows in batch.tables().items():
+                    if rows and name != TAGS:
+                        _merge(db, JSONB_TABLES[name], rows)
+            self._series.wrote(taken)
 
     def known(self) -> Known:
         """See Store."""
         with self._guarded() as db:
             return recall(lambda sql: _select(db, sql))
+
+    def tend(self, keep: Retention, now_ms: int) -> bool:
+        """See Tended. What somebody reads for long is tended later."""
+        with self._guarded() as db:
+            try:
+                with db.transaction():
+                    db.execute(_ours(f"SET LOCAL lock_timeout TO '{TEND_WAIT_S}s'"))
+                    done = retention.tend(_run(db), self._edition, keep, now_ms)
+            except errors.LockNotAvailable:
+                return False
+            self._series.rolled_up(done.rolled_up)
+        return done.more
 
     def close(self) -> None:
         """See Store."""
@@ -108,10 +144,24 @@ class PostgresStore:
             if has_timescale(db):
                 self.kind = "timescaledb"
             upgrade(_Schema(db), DIALECTS[self.kind], self._clock)
-        for table in TABLES.values():
+            self._ask_for_edition(db)
+        set_json_dumps(str, db)
+        for table in (*JSONB_TABLES.values(), DUE, NEWEST):
             declared = f"{table.staging} ({table.declaration})"
             db.execute(_ours(f"CREATE TEMP TABLE {declared} ON COMMIT DELETE ROWS"))
+        db.execute(_ours(rollups.STAGING))
+        self._series = Series(KnownSeries(*row) for row in _select(db, SERIES_KNOWN))
         db.execute(_ours(f"SET statement_timeout TO '{STATEMENT_S_MAX}s'"))
+
+    def _ask_for_edition(self, db: Connection[Any]) -> None:
+        """Find out what the product does by itself. What it refuses is said; we do without."""
+        self._edition = editions.edition_of(self.kind, partial(_select, db))
+        for sql in editions.not_yet_asked(self._edition, partial(_select, db)):
+            try:
+                db.execute(_ours(sql))
+            except psycopg.Error as error:
+                log.warning("%s: samples are not packed: %s", self._place, one_line(error))
+                return
 
 
 class _Schema:
@@ -165,13 +215,60 @@ def place(dsn: str) -> str:
     )
 
 
-def _merge(db: Connection[Any], table: Table, rows: Sequence[Row]) -> None:
+def _run(db: Connection[Any]) -> Run:
+    def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with psycopg.RawCursor(db) as cursor:
+            cursor.execute(_ours(sql), params)
+            return cursor.fetchall() if cursor.description else []
+
+    return run
+
+
+def _write_samples(db: Connection[Any], taken: Taken) -> None:
+    table = TABLES[TAGS]
+    _name_series(db, taken.series)
+    _copy(db, table.name, table, taken.fresh)
+    if taken.late:
+        _copy(db, table.staging, table, taken.late)
+        instants = [row[0] for row in taken.late]
+        _run(db)(merging.KNOWN_SAMPLES, (min(instants), max(instants)))
+        db.execute(_ours(merging.LATE_SAMPLES))
+        db.execute(_ours(merging.LATE_NEWEST))
+    if taken.due:
+        _merge(db, DUE, taken.due)
+    _copy(db, NEWEST.staging, NEWEST, taken.newest)
+    if taken.fresh or taken.late:
+        db.execute(_ours(projecting.NEWEST_TAGS), prepare=True)
+
+
+def _name_series(db: Connection[Any], series: Sequence[SeriesRow]) -> None:
+    """Who finds a number or a name taken remembers an older store: it must be opened again."""
+    try:
+        _copy(db, SERIES.name, SERIES, series)
+    except errors.UniqueViolation as error:
+        raise errors.OperationalError("another historian writes here") from error
+
+
+def _copy(db: Connection[Any], name: str, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Copy rows of a table's kind into the table of a name."""
+    if not rows:
+        return
+    columns = ", ".join(table.columns)
+    with (
+        db.cursor() as cursor,
+        cursor.copy(_ours(f"COPY {name} ({columns}) FROM STDIN (FORMAT BINARY)")) as copy,
+    ):
+        copy.set_types(table.types)
+        for row in rows:
+            copy.write_row(row)
+
+
+def _merge(db: Connection[Any], table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    _copy(db, table.staging, table, rows)
     with db.cursor() as cursor:
-        with cursor.copy(_ours(f"COPY {table.staging} FROM STDIN (FORMAT BINARY)")) as copy:
-            copy.set_types(table.types)
-            for row in rows:
-                copy.write_row(row)
         cursor.execute(_ours(merging.POSTGRES[table.name]), prepare=True)
+        for sql in projecting.due(table.name, rows):
+            cursor.execute(_ours(sql), prepare=True)
         if afterwards := merging.AFTERWARDS.get(table.name):
             cursor.execute(_ours(afterwards), prepare=True)
 

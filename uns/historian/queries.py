@@ -22,19 +22,14 @@ HISTORY: Final = {
     "_state": "SELECT at_ms, rev, document FROM states",
     "_event": "SELECT at_ms, id, source, epoch, seq, payload FROM events",
 }
-WALK: Final = """
-WITH RECURSIVE pairs AS MATERIALIZED (
-    SELECT DISTINCT {near} AS near, {far} AS far FROM genealogy_edges
-), reached AS (
-    SELECT $1 AS id
-    UNION
-    SELECT pairs.far FROM pairs JOIN reached ON pairs.near = reached.id
-)
-SELECT input_id, output_id, quantity, unit, order_id, cell, e."at"
-FROM genealogy_edges AS e
-WHERE {near} IN (SELECT id FROM reached)
-ORDER BY e."at", input_id, output_id
-"""
+WALK: Final = f"""
+SELECT e.input_id, e.output_id, SUM(e.quantity) AS quantity, e.unit, e.order_id, e.cell,
+    at_utc(MIN(e.at_ms)) AS "at"
+FROM (SELECT id FROM {{walk}}($1) LIMIT {ROWS_MAX}) AS r JOIN edges AS e ON e.{{near}} = r.id
+GROUP BY e.input_id, e.output_id, e.unit, e.order_id, e.cell
+ORDER BY MIN(e.at_ms), e.input_id, e.output_id
+"""  # noqa: S608 - a constant of ours
+"""The edges at what a walk reaches. The limit is a bound, and tells a planner that ids are few."""
 DIRECTIONS: Final = {
     "contents_of": ("output_id", "input_id"),
     "where_used": ("input_id", "output_id"),
@@ -71,6 +66,20 @@ SELECT DISTINCT ON (t.topic) t.topic, CAST(t.document AS TEXT)
 FROM states AS t LEFT JOIN gone AS g ON g.topic = t.topic {_THERE}
 ORDER BY t.topic, t.rev DESC
 """  # noqa: S608 - constants of ours
+NEWEST_TAGS: Final = """
+SELECT topic, at_ms, value, value_text, quality, unit, received_ms, reason, original
+FROM newest_tags WHERE topic > $1 ORDER BY topic
+"""
+NEWEST_STATES: Final = """
+SELECT topic, CAST(document AS TEXT) FROM newest_states WHERE topic > $1 ORDER BY topic
+"""
+CHANGED: Final = """
+SELECT max(received_ms) FROM (
+    SELECT received_ms FROM newest_tags
+    UNION ALL SELECT received_ms FROM newest_states
+    UNION ALL SELECT received_ms FROM cleared
+) AS c
+"""
 COUNTED: Final = {
     "orders": "SELECT dispatch_status, count(*) FROM orders GROUP BY 1 ORDER BY 1",
     "events": "SELECT type, count(*) FROM events GROUP BY 1 ORDER BY 1",
@@ -105,7 +114,7 @@ def trace(reader: Reader, identifier: str) -> dict[str, Any]:
         "SELECT * FROM verdicts WHERE unit_id = $1 OR lot = $1 ORDER BY at_ms, sample_id",
         (identifier,),
     )
-    walks = {name: _walk(reader, identifier, *ends) for name, ends in DIRECTIONS.items()}
+    walks = {name: _walk(reader, identifier, name) for name in DIRECTIONS}
     return {"id": identifier, **walks, "verdicts": verdicts.documents()}
 
 
@@ -145,7 +154,10 @@ def summary(reader: Reader) -> dict[str, Any]:
 
 def newest(reader: Reader) -> dict[str, bytes]:
     """The tag and state topics as they are now, by all that is on record; see `snapshot`."""
-    return snapshot(reader, INSTANT_MAX)
+    tags = _pages(reader, NEWEST_TAGS)
+    found = {row[0]: tag_payload(TagRow(*row)) for row in tags}
+    states = _pages(reader, NEWEST_STATES)
+    return found | {topic: document.encode() for topic, document in states}
 
 
 def snapshot(reader: Reader, at_ms: int) -> dict[str, bytes]:
@@ -155,6 +167,12 @@ def snapshot(reader: Reader, at_ms: int) -> dict[str, bytes]:
     then, unless it was cleared since. The bytes are those that were published. Of a tag that says
     `record: every` it may be a later value than the tree showed.
     """
+    changed_ms = reader.query(CHANGED).rows[0][0] or 0
+    return newest(reader) if changed_ms <= at_ms else searched(reader, at_ms)
+
+
+def searched(reader: Reader, at_ms: int) -> dict[str, bytes]:
+    """The same as `snapshot`, from all samples and documents that were received by then."""
     tags = {row[0]: TagRow(*row) for row in _pages(reader, SNAPSHOT_TAGS, at_ms)}
     found = {topic: tag_payload(row) for topic, row in tags.items()}
     for topic, received_ms, payload in _pages(reader, SNAPSHOT_AGAIN, at_ms):
@@ -198,8 +216,9 @@ def newest_processor_state(reader: Reader, topic: str) -> bytes | None:
     return found.rows[0][0].encode() if found.rows else None
 
 
-def _walk(reader: Reader, start: str, near: str, far: str) -> list[dict[str, Any]]:
-    found = reader.query(WALK.format(near=near, far=far), (start,), ROWS_MAX).documents()
+def _walk(reader: Reader, start: str, walk: str) -> list[dict[str, Any]]:
+    near, far = DIRECTIONS[walk]
+    found = reader.query(WALK.format(walk=walk, near=near), (start,), ROWS_MAX).documents()
     depth = _depths(start, ((edge[near], edge[far]) for edge in found))
     edges = [
         {
@@ -232,7 +251,7 @@ def _depths(start: str, pairs: Iterable[tuple[str, str]]) -> dict[str, int]:
 def _sums(reader: Reader, condition: str, params: tuple[str, ...]) -> dict[tuple[str, str], Sums]:
     counts = ", ".join(f"sum({column})" for column in COUNTS)
     rows = reader.query(
-        f"SELECT cell, shift_id, element, sum(end_ms - start_ms), {counts} FROM oee_intervals"  # noqa: S608 - names of ours
+        f"SELECT cell, shift_id, element, sum(elapsed_ms), {counts} FROM oee_sums"  # noqa: S608 - names of ours
         f" WHERE {condition} GROUP BY cell, shift_id, element",
         params,
         ROWS_MAX,
@@ -248,11 +267,11 @@ def _counts(result: Result) -> dict[str, int]:
     return {str(name): int(count) for name, count in result.rows}
 
 
-def _pages(reader: Reader, sql: str, at_ms: int) -> Iterator[tuple[Any, ...]]:
-    """All rows of a snapshot's query, whose first column is the topic, in its order."""
+def _pages(reader: Reader, sql: str, *params: int) -> Iterator[tuple[Any, ...]]:
+    """All rows of a query, whose first column is the topic, in its order; it is asked for last."""
     after = ""
     while True:
-        page = reader.query(sql, (at_ms, after), ROWS_MAX, TIMEOUT_S_MAX)
+        page = reader.query(sql, (*params, after), ROWS_MAX, TIMEOUT_S_MAX)
         yield from page.rows
         if not page.truncated or not page.rows:
             return

@@ -48,6 +48,7 @@ class Request(BaseModel):
     params: list[str | int | float | bool | None] = Field(default=[])
     limit: int = ROWS_DEFAULT
     timeout_s: float = TIMEOUT_S_DEFAULT
+    into: str | None = None
 
 
 @asynccontextmanager
@@ -96,7 +97,7 @@ def _question(token: str, line: bytes) -> Question:
     request = Request.model_validate_json(line)
     if not secrets.compare_digest(request.token.encode(), token.encode()):
         raise QueryRefused("wrong token")
-    return Question(request.sql, request.params, request.limit, request.timeout_s)
+    return Question(request.sql, request.params, request.limit, request.timeout_s, request.into)
 
 
 class PortReader:

@@ -61,13 +61,22 @@ class Reader:
 
 
 def open_reader(location: str | Path) -> Reader:
-    """A reader of the store at a location; nothing is opened before the first query."""
+    """A reader of a store or an export; nothing is opened before the first query."""
     path, dsn = locate(location)
+    if path is not None and path.is_dir():
+        return open_export(path)
     if path is not None:
         return Reader(FileSource(path))
     from uns.historian.postgres_reader import PostgresReader  # noqa: PLC0415 - 25 MB, if it is used
 
     return Reader(PostgresReader(dsn or ""))
+
+
+def open_export(folder: Path) -> Reader:
+    """A reader of the Parquet files in a folder; the same SQL runs over them as in a store."""
+    from uns.historian.parquet_folder import ParquetSource  # noqa: PLC0415 - 25 MB, if it is used
+
+    return Reader(ParquetSource(folder))
 
 
 class FileSource:

@@ -176,22 +176,23 @@ class Recorder:
 
     def _tag(self, arrival: Arrival, tag: Tag) -> None:
         self._is_there(arrival)
-        self._sample(tag_row(arrival.topic, tag, arrival.payload, self._open.received_ms))
-        self._show(arrival, tag.timestamp_ms)
+        row = tag_row(arrival.topic, tag, arrival.payload, self._open.received_ms)
+        self._sample(row)
+        self._show(arrival, row)
 
-    def _show(self, arrival: Arrival, at_ms: int) -> None:
+    def _show(self, arrival: Arrival, row: TagRow) -> None:
         """Note what a tag shows where its samples alone, by their time, would tell it wrong."""
-        topic, payload_hash = arrival.topic, hash(arrival.payload)
+        topic, at_ms, payload_hash = row.topic, row.at_ms, hash(arrival.payload)
         last = self._shown.get(topic)
         self._shown[topic] = Shown(max(at_ms, last.at_ms if last else 0), payload_hash)
         if last and at_ms > last.at_ms and not arrival.dup:
             self._open.again.pop(topic, None)
         elif not arrival.retain and (arrival.dup or not last or payload_hash != last.payload_hash):
-            now_ms = self._open.received_ms
-            self._open.again[topic] = AgainRow(topic, now_ms, arrival.payload.decode())
+            said = row._replace(original=arrival.payload.decode())
+            self._open.again[topic] = AgainRow(*said)  # type: ignore[arg-type]  # it has its original
 
     def _sample(self, row: TagRow) -> None:
-        key = row.topic, row.at_ms, row.value, row.value_text, row.quality
+        key = row.topic, row.unit, row.at_ms, row.value, row.value_text, row.quality
         self._open.tags.setdefault(key, row)
 
     def _is_there(self, arrival: Arrival) -> None:

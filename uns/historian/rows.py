@@ -27,7 +27,7 @@ class EventRow(NamedTuple):
 
 
 class TagRow(NamedTuple):
-    """A sample; unique by topic, time, value and quality.
+    """A sample as it was said; unique by topic, unit, time, value and quality.
 
     A number stands in `value`, a text in `value_text`; true and false, and whole numbers that a
     double cannot hold, in both. original: the payload as it was published, where the other columns
@@ -45,12 +45,49 @@ class TagRow(NamedTuple):
     original: str | None = None
 
 
+class SeriesRow(NamedTuple):
+    """An entry of the dictionary of tags: a topic with its unit has a number."""
+
+    series: int
+    topic: str
+    unit: str | None
+
+
+class SampleRow(NamedTuple):
+    """A sample as it stands: TagRow with the number of its series; see uns.historian.series."""
+
+    at_ms: int
+    received_ms: int
+    value: float | None
+    series: int
+    quality: int
+    value_text: str | None
+    reason: str | None
+    original: str | None
+
+
+class DueRow(NamedTuple):
+    """An hour of a series that has samples which are not rolled up."""
+
+    series: int
+    hour_ms: int
+
+
 class AgainRow(NamedTuple):
-    """A tag that came to show an instant no later than before: good, bad and good again at one."""
+    """A tag that came to show an instant no later than before: good, bad and good again at one.
+
+    `original` is what was published; the others as in TagRow.
+    """
 
     topic: str
+    at_ms: int
+    value: float | None
+    value_text: str | None
+    quality: Quality
+    unit: str | None
     received_ms: int
-    payload: str
+    reason: str | None
+    original: str
 
 
 class StateRow(NamedTuple):
@@ -141,7 +178,7 @@ class Table(NamedTuple):
     """Where rows of a kind go. `types` are the SQL types of its columns, known to every store."""
 
     name: str
-    row: type[Row]
+    row: type[Row | SampleRow | SeriesRow | DueRow]
     types: tuple[str, ...]
 
     @property
@@ -164,9 +201,11 @@ class Table(NamedTuple):
 _T: Final = "text"
 _N: Final = "bigint"
 TABLES: Final[dict[str, Table]] = {
-    "events": Table("events", EventRow, (_T, _T, _T, _T, _N, _N, _N, _N, _T, _T)),
-    "tags": Table("tag_samples", TagRow, (_T, _N, "double precision", *(_T,) * 3, _N, _T, _T)),
-    "again": Table("shown_again", AgainRow, (_T, _N, _T)),
+    "events": Table("events", EventRow, (_T, _T, _T, _T, _N, _N, _N, _N, _T, "json")),
+    "tags": Table(
+        "samples", SampleRow, (_N, _N, "double precision", "integer", "smallint", *(_T,) * 3)
+    ),
+    "again": Table("shown_again", AgainRow, (_T, _N, "double precision", _T, _T, _T, _N, _T, _T)),
     "states": Table("states", StateRow, (_T, _N, _N, _N, _T)),
     "cleared": Table("cleared", ClearedRow, (_T, _N)),
     "resumes": Table("processor_states", ResumeRow, (_T, _N, _N, _N, _N, _T)),
@@ -174,6 +213,11 @@ TABLES: Final[dict[str, Table]] = {
     "watermarks": Table("watermarks", WatermarkRow, (_T, _N, _N, _N, _N, _T, _N)),
 }
 """The tables by their field in Batch."""
+TAGS: Final = "tags"
+SERIES: Final = Table("tag_series", SeriesRow, ("integer", _T, _T))
+DUE: Final = Table("rollups_due", DueRow, ("integer", _N))
+NEWEST: Final = Table("tag_samples", TagRow, (_T, _N, "double precision", *(_T,) * 3, _N, _T, _T))
+"""What comes with samples: their names, what waits to be rolled up, the newest of each topic."""
 
 RESUMES_KEPT: Final = 3
 """How many resume documents of a processor are kept."""

@@ -33,7 +33,7 @@ def tag_payload(row: TagRow) -> bytes:
     if row.original is not None:
         return row.original.encode()
     return encode_tag(
-        _scalar(row.value, row.value_text), row.at_ms, row.quality, row.unit, row.reason
+        scalar(row.value, row.value_text), row.at_ms, row.quality, row.unit, row.reason
     )
 
 
@@ -50,7 +50,8 @@ def _columns(value: Scalar) -> tuple[float | None, str | None]:
             return None, value
 
 
-def _scalar(value: float | None, text: str | None) -> Any:
+def scalar(value: float | None, text: str | None) -> Any:
+    """A tag's value from its columns; see TagRow."""
     if value is None:
         return text
     if text is not None:

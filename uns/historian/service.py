@@ -15,7 +15,7 @@ from random import Random
 from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 from uns.codec import Codec
-from uns.historian.errors import StoreUnavailable
+from uns.historian.errors import HistorianError, StoreUnavailable
 from uns.historian.owners import line_readers
 from uns.historian.query_port import query_port
 from uns.historian.sayings import (
@@ -26,9 +26,9 @@ from uns.historian.sayings import (
     say_reject,
     say_watermark,
 )
-from uns.historian.store import Embedded, Store, open_store
+from uns.historian.store import Embedded, Store, Tended, open_store
 from uns.historian.writer import Told, Writer
-from uns.model.plant import Plant
+from uns.model.plant import Plant, Retention
 from uns.mqtt.client import BATCH, MqttClient
 from uns.mqtt.message import Message, Outgoing, Session
 
@@ -40,6 +40,8 @@ HEALTH_EVERY_S: Final = 2.0
 RETRY_S_MIN: Final = 0.2
 RETRY_S_MAX: Final = 2.0
 LEAVE_TIMEOUT_S: Final = 5.0
+TEND_EVERY_S: Final = 1.0
+TEND_REST_S: Final = 30.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +51,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HistorianWiring:
-    """What a historian works with. `clock` is plant time in ms; `chance` spreads its retries."""
+    """What a historian works with. `clock` is plant time in ms; `chance` spreads its retries.
+
+    keep: how long rows are kept; a store is not tended without it.
+    """
 
     name: str
     enterprise: str
@@ -58,6 +63,7 @@ class HistorianWiring:
     writer: Writer
     clock: Callable[[], int]
     chance: Random = field(default_factory=Random)
+    keep: Retention | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,9 @@ class Historian:
             last_topic(wiring.enterprise, wiring.name), wiring.chance.randbytes(16)
         )
         self._last_seen = False
+        self._tend_at_s = 0.0
+        self._more_to_tend = False
+        self._untended: str | None = None
         wiring.client.on_connect = self._connected
 
     async def run(self) -> None:
@@ -172,6 +181,28 @@ class Historian:
         if self._tell_all:
             self._tell_all = False
             await self._tell(Told(0, self._w.writer.everything(), []))
+        await self._tend(is_idle=not batch.messages)
+
+    async def _tend(self, *, is_idle: bool) -> None:
+        """One step of upkeep, if it is time: when nothing comes, while there is more to do."""
+        store, keep = self._w.store, self._w.keep
+        is_time = _now_s() >= self._tend_at_s or (is_idle and self._more_to_tend)
+        if not keep or not isinstance(store, Tended) or not is_time:
+            return
+        more, reason = False, None
+        try:
+            more = await self._in_thread(store.tend, keep, self._w.clock())
+        except HistorianError as error:
+            reason = str(error)
+        self._cannot_tend(reason)
+        self._more_to_tend = more
+        self._tend_at_s = _now_s() + (TEND_EVERY_S if more else TEND_REST_S)
+
+    def _cannot_tend(self, reason: str | None) -> None:
+        """Rows wait longer for their sums, nothing is lost: said when it begins."""
+        if reason and reason != self._untended:
+            log.warning("old samples are not rolled up now: %s", reason)
+        self._untended = reason
 
     async def _tell(self, told: Told) -> None:
         enterprise, at_ms = self._w.enterprise, self._w.clock()
@@ -242,7 +273,15 @@ async def run_historian(setup: HistorianSetup) -> None:
     store = open_store(setup.location, setup.clock)
     readers = line_readers(plant.lines, setup.processors)
     writer = Writer(Codec(plant), store, readers, own_topics(plant.enterprise))
-    wiring = HistorianWiring(setup.name, plant.enterprise, setup.client, store, writer, setup.clock)
+    wiring = HistorianWiring(
+        setup.name,
+        plant.enterprise,
+        setup.client,
+        store,
+        writer,
+        setup.clock,
+        keep=plant.retention,
+    )
     async with AsyncExitStack() as stack:
         if isinstance(store, Embedded):
             await stack.enter_async_context(query_port(store.folder, store.answer))

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 from uns.historian.answers import Question, Result
 from uns.historian.recorder import Known
 from uns.historian.rows import Batch, ResumeRow, WatermarkRow
+from uns.model.plant import Retention
 
 POSTGRES_SCHEMES: Final = ("postgresql://", "postgres://")
 DUCKDB_SCHEME: Final = "duckdb://"
@@ -36,6 +37,17 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release the store; the next call opens it again."""
+
+
+@runtime_checkable
+class Tended(Protocol):
+    """A store that is kept in order by its writer."""
+
+    def tend(self, keep: Retention, now_ms: int) -> bool:
+        """One bounded step of upkeep, at `now_ms` of plant time; whether there may be more to do.
+
+        Samples are rolled up, and what is older than is kept goes.
+        """
 
 
 @runtime_checkable

@@ -142,8 +142,10 @@ def _received_ms(row: Row) -> int:
 
 def _original(row: Row) -> bytes:
     match row:
-        case EventRow() | AgainRow():
+        case EventRow():
             text = row.payload
+        case AgainRow():
+            text = row.original
         case StateRow() | ResumeRow():
             text = row.document
         case _:

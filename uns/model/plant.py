@@ -251,9 +251,13 @@ class Bridge(BaseModel):
 
 
 class Retention(Part):
-    """How long history is kept, in days."""
+    """How long history is kept, in days: samples of tags, their sums by minute, and all else.
+
+    Sums by hour, events and former documents stay for `events_days`.
+    """
 
     tags_days: Positive = 90
+    minutes_days: Positive = 730
     events_days: Positive = 3_650
 
 

@@ -1,0 +1,176 @@
+"""What the report tells, asked of the record: the answers of `uns.historian.history`, and health.
+
+Owns which questions are asked and their bounds. Must not know how an answer looks.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from uns.historian.history.downtime import Pareto, downtime_pareto
+from uns.historian.history.oee import By, Oee, oee
+from uns.historian.history.orders import Order, orders
+from uns.historian.history.period import Page, Period
+from uns.historian.history.spc import Series, spc_series
+from uns.historian.history.states import Timeline, state_timeline
+from uns.historian.reader import Reader
+from uns.model.path import parent
+from uns.model.plant import Plant
+
+LINES_MAX: Final = 20
+ORDERS_MAX: Final = 30
+CHANGES_MAX: Final = 6_000
+"""Of all lines together: what a page can still show."""
+CHARTS_MAX: Final = 6
+POINTS_MAX: Final = 400
+ROWS_MAX: Final = 12
+SILENT_MS: Final = 600_000
+DAY_MS: Final = 86_400_000
+GROUPS: Final[tuple[tuple[int, By], ...]] = ((3 * DAY_MS, "shift"), (62 * DAY_MS, "day"))
+
+TOPICS: Final = """
+SELECT count(*), sum(CASE WHEN quality <> 'good' THEN 1 ELSE 0 END),
+    sum(CASE WHEN at_ms < $1 THEN 1 ELSE 0 END)
+FROM newest_tags"""
+SILENT: Final = """
+SELECT topic, at_ms, quality, reason FROM newest_tags WHERE at_ms < $1 ORDER BY at_ms, topic"""
+SAMPLES: Final = "SELECT count(*) FROM tags WHERE at_ms >= $1 AND at_ms < $2"
+EVENTS: Final = """
+SELECT type, count(*) FROM events WHERE at_ms >= $1 AND at_ms < $2
+GROUP BY type ORDER BY 2 DESC, type"""
+REJECTS: Final = """
+SELECT reject_class, count(*), max(at_ms), max(reason) FROM rejects
+WHERE at_ms >= $1 AND at_ms < $2
+GROUP BY reject_class ORDER BY 2 DESC, reject_class"""
+GAPS: Final = """
+SELECT source, sum(to_seq - from_seq + 1), max(at_ms), max(seen_by) FROM gaps
+WHERE at_ms >= $1 AND at_ms < $2
+GROUP BY source ORDER BY 2 DESC, source"""
+MEASURED: Final = """
+SELECT cell, characteristic, count(*) FROM measurements
+WHERE at_ms >= $1 AND at_ms < $2 AND value IS NOT NULL
+GROUP BY cell, characteristic ORDER BY 3 DESC, cell, characteristic"""
+NEWEST: Final = """
+SELECT min(at_ms) FROM (
+    SELECT at_ms FROM measurements
+    WHERE cell = $1 AND characteristic = $2 AND at_ms >= $3 AND at_ms < $4
+    ORDER BY at_ms DESC LIMIT $5
+) AS newest"""
+
+
+class Line(NamedTuple):
+    """A line's figures. titles: of its cells, by path."""
+
+    title: str
+    oee: Oee
+    states: Timeline
+    stops: Pareto
+    titles: dict[str, str]
+
+
+class Health(NamedTuple):
+    """What the hub took in, and what it did not: rows of the queries above.
+
+    silent: topics whose newest value is older than SILENT_MS before the end of the time.
+    """
+
+    topics: int
+    not_good: int
+    silent_count: int
+    samples: int
+    silent: list[tuple[Any, ...]]
+    events: list[tuple[Any, ...]]
+    rejects: list[tuple[Any, ...]]
+    gaps: list[tuple[Any, ...]]
+
+
+class Facts(NamedTuple):
+    """All that the report tells. more_lines: how many lines were left out."""
+
+    title: str
+    asked: Period
+    zone: ZoneInfo
+    lines: tuple[Line, ...]
+    more_lines: int
+    orders: Page[Order]
+    series: tuple[Series, ...]
+    health: Health
+
+
+def gather(reader: Reader, plant: Plant, asked: Period, lines: Sequence[str]) -> Facts:
+    """Ask everything about lines (paths, at least one) in a time.
+
+    Raises what a Reader raises, and QueryRefused for a time that is too long for a part.
+    """
+    shown = lines[:LINES_MAX]
+    site = plant.sites[parent(shown[0], "site").split("/")[1]]
+    found = orders(reader, from_ms=asked.from_ms, to_ms=asked.to_ms, limit=ORDERS_MAX)
+    return Facts(
+        title=site.title or plant.enterprise,
+        asked=asked,
+        zone=ZoneInfo(site.time_zone),
+        lines=tuple(_line(reader, plant, asked, line, CHANGES_MAX // len(shown)) for line in shown),
+        more_lines=len(lines) - len(shown),
+        orders=found.model_copy(update={"items": _of(found.items, shown)}),
+        series=tuple(_series(reader, asked, shown)),
+        health=_health(reader, asked),
+    )
+
+
+def _line(reader: Reader, plant: Plant, asked: Period, path: str, changes: int) -> Line:
+    places = plant.lines[path]
+    cells = [place.path for place in places]
+    return Line(
+        title=places[0].line.title or path.rpartition("/")[2],
+        oee=oee(reader, plant, path, asked, _grouped(asked)),
+        states=state_timeline(reader, cells, asked, changes),
+        stops=downtime_pareto(reader, plant, cells, asked, limit=ROWS_MAX),
+        titles={p.path: p.cell.title or p.path.rpartition("/")[2] for p in places},
+    )
+
+
+def _grouped(asked: Period) -> By:
+    """As fine as a table of it can still be read."""
+    for most_ms, by in GROUPS:
+        if asked.length_ms <= most_ms:
+            return by
+    return "month"
+
+
+def _of(found: Sequence[Order], lines: Sequence[str]) -> tuple[Order, ...]:
+    """The orders of these lines, those that are open first."""
+    return tuple(
+        sorted(
+            (order for order in found if order.line in lines),
+            key=lambda order: (order.completed_ms is not None, order.line, order.due_ms or 0),
+        )
+    )
+
+
+def _series(reader: Reader, asked: Period, lines: Sequence[str]) -> list[Series]:
+    """The characteristics that were measured most, each with its newest values."""
+    rows = reader.query(MEASURED, (asked.from_ms, asked.to_ms)).rows
+    wanted = [row for row in rows if row[0].rpartition("/")[0] in lines and row[2] > 1]
+    found = list[Series]()
+    for cell, characteristic, _ in wanted[:CHARTS_MAX]:
+        window = (cell, characteristic, asked.from_ms, asked.to_ms, POINTS_MAX)
+        first_ms = reader.query(NEWEST, window).rows[0][0]
+        newest = Period(from_ms=first_ms, to_ms=asked.to_ms)
+        found.append(spc_series(reader, cell, characteristic, newest, limit=POINTS_MAX))
+    return found
+
+
+def _health(reader: Reader, asked: Period) -> Health:
+    window = (asked.from_ms, asked.to_ms)
+    before = (asked.to_ms - SILENT_MS,)
+    topics, not_good, silent = reader.query(TOPICS, before).rows[0]
+    return Health(
+        topics=topics,
+        not_good=not_good or 0,
+        silent_count=silent or 0,
+        samples=reader.query(SAMPLES, window).rows[0][0],
+        silent=reader.query(SILENT, before, ROWS_MAX).rows,
+        events=reader.query(EVENTS, window).rows,
+        rejects=reader.query(REJECTS, window, ROWS_MAX).rows,
+        gaps=reader.query(GAPS, window, ROWS_MAX).rows,
+    )

@@ -1,0 +1,164 @@
+"""Old rows go, some at a time: never what is not rolled up, never the newest of anything."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+import pytest
+
+from tests.brokers import RunningBroker, bounded, until
+from tests.recorded import Recorded
+from tests.speech import LINE, NOON, READERS, event, state, tag
+from tests.stores import SERVERS
+from uns.codec import Codec
+from uns.historian import retention, service
+from uns.historian.errors import StoreUnavailable
+from uns.historian.recorder import Known
+from uns.historian.rollups import GRACE_MS
+from uns.historian.rows import Batch
+from uns.historian.series import HOUR_MS
+from uns.historian.service import Historian, HistorianWiring
+from uns.historian.writer import Writer
+from uns.model.plant import Retention
+from uns.mqtt.client import MqttClient
+
+DAY_MS: Final = 86_400_000
+COUNTS: Final = """
+SELECT (SELECT count(*) FROM tags), (SELECT count(*) FROM tag_minutes),
+    (SELECT count(*) FROM tag_hours)
+"""
+KEEP: Final = Retention(tags_days=2, minutes_days=10, events_days=30)
+
+
+def days_later(days: int) -> int:
+    return NOON + days * DAY_MS
+
+
+def counts(recorded: Recorded) -> tuple[int, int, int]:
+    """Samples, minutes and hours on record."""
+    ((samples, minutes, hours),) = recorded.rows(COUNTS)
+    return samples, minutes, hours
+
+
+def test_samples_go_then_minutes_then_hours(recorded: Recorded) -> None:
+    for day in range(4):
+        recorded.says(*(tag(n, days_later(day) + n * 60_000) for n in range(3)))
+    recorded.tended(days_later(3) + HOUR_MS + GRACE_MS, KEEP)
+    samples, minutes, hours = counts(recorded)
+    assert (minutes, hours) == (12, 4)
+    assert samples in {6, 9}, "a day's chunk goes as a whole"
+    assert recorded.rows("SELECT min(at_ms) FROM tags")[0][0] <= days_later(2)
+    recorded.tended(days_later(20), KEEP)
+    samples, minutes, hours = counts(recorded)
+    assert (samples, hours) == (0, 4)
+    assert minutes in {0, 12}, "a week's chunk goes as a whole"
+    recorded.tended(days_later(60), KEEP)
+    assert counts(recorded) == (0, 0, 0)
+
+
+def test_nothing_goes_that_is_not_rolled_up(recorded: Recorded) -> None:
+    recorded.says(tag(1, NOON), tag(2, NOON + HOUR_MS))
+    assert recorded.store.tend(KEEP, NOON + DAY_MS)
+    recorded.tended(days_later(9), Retention(tags_days=8, minutes_days=10, events_days=30))
+    assert recorded.rows("SELECT sum(n) FROM tag_hours") == [(2,)]
+
+
+def test_a_sample_that_comes_too_late_spoils_no_sum(recorded: Recorded) -> None:
+    recorded.says(*(tag(n, NOON + n) for n in range(5)))
+    recorded.tended(NOON + HOUR_MS + GRACE_MS, KEEP)
+    before = recorded.rows("TABLE tag_hours")
+    recorded.tended(days_later(4), KEEP)
+    assert recorded.rows("TABLE tags") == []
+    recorded.restarts()
+    recorded.says(tag(77, NOON + 9))
+    recorded.tended(days_later(4), KEEP)
+    assert recorded.rows("TABLE rollups_due") == []
+    assert recorded.rows("TABLE tag_hours") == before
+    recorded.says(tag(78, NOON + 10))
+    recorded.tended(days_later(4), Retention())
+    assert recorded.rows("TABLE tag_hours") == before, "made from more samples than are left"
+
+
+def test_a_step_is_bounded(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "SLICE_ROWS", 10)
+    recorded.says(*(event(n) for n in range(1, 26)))
+    recorded.tended(NOON, KEEP)
+    left = []
+    while recorded.store.tend(KEEP, days_later(60)):
+        left.append(recorded.rows("SELECT count(*) FROM events")[0][0])
+    assert left in ([15, 5, 0], [0]), "a slice, or a whole chunk"
+
+
+def test_the_newest_document_of_a_topic_stays(recorded: Recorded) -> None:
+    recorded.says(state("oee", 1, {"a": 1}), state("oee", 2, {"a": 2}), state("order", 1, {}))
+    recorded.tended(days_later(60), KEEP)
+    found = recorded.rows("SELECT topic, rev FROM states ORDER BY topic")
+    assert found == [(f"{LINE}/_state/oee", 2), (f"{LINE}/_state/order", 1)]
+
+
+def test_what_is_young_enough_stays(recorded: Recorded) -> None:
+    recorded.says(tag(1, NOON), event(1), state("oee", 1, {}), state("oee", 2, {}))
+    recorded.tended(NOON + 2 * DAY_MS - HOUR_MS, KEEP)
+    assert counts(recorded) == (1, 1, 1)
+    assert len(recorded.rows("TABLE events")) == 1
+    assert len(recorded.rows("TABLE states")) == 2
+
+
+@pytest.mark.parametrize("location", SERVERS[1:], indirect=True)
+def test_a_long_reader_delays_upkeep_and_breaks_nothing(recorded: Recorded, location: str) -> None:
+    recorded.says(tag(1, NOON))
+    recorded.tended(NOON + HOUR_MS + GRACE_MS, KEEP)
+    with psycopg.connect(location) as reading:
+        reading.execute("SELECT * FROM tags").fetchall()
+        assert not recorded.store.tend(KEEP, days_later(9))
+        recorded.says(tag(2, days_later(9)))
+    recorded.tended(days_later(9), KEEP)
+    assert recorded.rows("SELECT value FROM tags") == [(2,)]
+
+
+class Untidy:
+    """A store with three steps of upkeep to do, of which the first one fails."""
+
+    kind = "duckdb"
+
+    def __init__(self) -> None:
+        self.steps: list[Callable[[], bool]] = [_away, lambda: True, lambda: True, lambda: False]
+        self.asked: list[tuple[Retention, int]] = []
+
+    def tend(self, keep: Retention, now_ms: int) -> bool:
+        self.asked.append((keep, now_ms))
+        return self.steps.pop(0)() if self.steps else False
+
+    def write(self, batch: Batch) -> None:
+        assert batch
+
+    def known(self) -> Known:
+        return Known()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _away() -> bool:
+    raise StoreUnavailable("away")
+
+
+@bounded
+async def test_a_historian_tends_its_store_between_batches(
+    mosquitto: RunningBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for pause in ("IDLE_S", "TEND_EVERY_S", "TEND_REST_S"):
+        monkeypatch.setattr(service, pause, 0.05)
+    store = Untidy()
+    client = MqttClient(mosquitto.address("historian"), "historian")
+    writer = Writer(Codec(mosquitto.plant), store, READERS)
+    wiring = HistorianWiring("main", "acme", client, store, writer, lambda: NOON, keep=KEEP)
+    async with client:
+        task = asyncio.create_task(Historian(wiring).run())
+        await until(lambda: len(store.asked) >= 4)
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait([task])
+    assert set(store.asked) == {(KEEP, NOON)}
+    assert caplog.text.count("not rolled up now: away") == 1
