@@ -265,16 +265,17 @@ class _Board:
         return list(differing(plain, theirs["dashboard"]))
 
     def create(self) -> None:
-        self._write(provision.BOARDS_FOLDER_UID)
+        """Not over a board of another uid: a Grafana may keep titles unique in a folder."""
+        self._write(provision.BOARDS_FOLDER_UID, overwrite=False)
 
     def update(self, theirs: Json) -> None:
-        self._write(theirs.get("meta", {}).get("folderUid") or "")
+        self._write(theirs.get("meta", {}).get("folderUid") or "", overwrite=True)
 
-    def _write(self, folder_uid: str) -> None:
+    def _write(self, folder_uid: str, *, overwrite: bool) -> None:
         body = {
             "dashboard": self.board.to_json(),
             "folderUid": folder_uid,
-            "overwrite": True,
+            "overwrite": overwrite,
             "message": "uns grafana apply",
         }
         self.api.dashboard.update_dashboard(body)
@@ -288,10 +289,15 @@ class _Contact:
     uid: ClassVar[str] = alerts.CONTACT_UID
 
     def read(self) -> Json | None:
-        found = self.api.alertingprovisioning.get_contactpoints(name=alerts.CONTACT) or ()
-        return next((dict(point) for point in found if point.get("uid") == self.uid), None)
+        """Ours, or another of that name: Grafana would add ours to it, as one more receiver."""
+        points = self.api.alertingprovisioning.get_contactpoints(name=alerts.CONTACT) or ()
+        found = [dict(point) for point in points]
+        ours = (point for point in found if point.get("uid") == self.uid)
+        return next(ours, found[0] if found else None)
 
     def kept(self, theirs: Json) -> tuple[Action, str] | None:
+        if theirs.get("uid") != self.uid:
+            return "foreign", f"a contact point {alerts.CONTACT} is there already: rename it"
         return ("kept", FROM_FILE) if theirs.get("provenance") == "file" else None
 
     def differing(self, theirs: Json) -> list[str]:

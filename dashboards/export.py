@@ -40,11 +40,13 @@ def files() -> dict[str, str]:
 
 
 def write(folder: Path) -> None:
-    """Write all files, over older ones. Raises OSError."""
+    """Write all files, each whole at once over an older one. Raises OSError."""
     for name, text in files().items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        new = path.with_name(f".{path.name}.new")
+        new.write_text(text)
+        new.replace(path)
 
 
 def _text(board: Dashboard) -> str:

@@ -88,12 +88,19 @@ class Grafana:
         if body["folderUid"] not in {"", *self.folders}:
             return 400, {"message": "folder not found"}
         board = body["dashboard"]
+        if not body["overwrite"] and board["title"] in self.titles(body["folderUid"]):
+            return 412, {"status": "name-exists", "message": "a board of that title is there"}
         version = self.boards.get(board["uid"], {"dashboard": {"version": 0}})["dashboard"]
         stored = {"id": 7, "version": version["version"] + 1, "schemaVersion": SCHEMA}
         plain = {key: value for key, value in board.items() if value is not None}
         meta = {"folderUid": body["folderUid"], "provisioned": False}
         self.boards[board["uid"]] = {"meta": meta, "dashboard": {**plain, **stored}}
         return 200, {"status": "success", "uid": board["uid"]}
+
+    def titles(self, folder_uid: str) -> set[str]:
+        """Of the boards in a folder; before Grafana 11 no two had the same."""
+        stored = [one for one in self.boards.values() if one["meta"]["folderUid"] == folder_uid]
+        return {one["dashboard"]["title"] for one in stored}
 
     def rule(self, call: Call) -> tuple[int, Any]:
         """Keep a rule with what Grafana fills in."""

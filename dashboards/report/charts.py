@@ -26,6 +26,7 @@ from dashboards.report.drawing import (
     time_ticks,
     words,
 )
+from uns.historian.history.charts import measured
 from uns.historian.history.downtime import Pareto
 from uns.historian.history.oee import Figures, Losses
 from uns.historian.history.orders import Order
@@ -224,7 +225,8 @@ def control_chart(found: Series, width: float, zone: ZoneInfo) -> str:
     Values that break a rule have a mark of another shape.
     """
     height, right = 220.0, 64.0
-    points = [(m.at_ms, m.value) for m in found.measurements if m.value is not None]
+    told = ((one.at_ms, measured(one)) for one in found.measurements)
+    points = [(at_ms, value) for at_ms, value in told if value is not None]
     levels = _levels(found)
     heights = [value for _, value in points] + [value for _, value in levels.values()]
     margin = (max(heights) - min(heights)) * 0.06 or 1.0
@@ -281,12 +283,13 @@ def _marks(found: Series, across: Scale, up: Scale) -> Iterator[str]:
     rules: dict[int, list[str]] = {}
     for broken in found.violations:
         rules.setdefault(broken.index, []).append(broken.rule)
-    for at, measured in enumerate(found.measurements):
-        if measured.value is None:
+    for at, one in enumerate(found.measurements):
+        value = measured(one)
+        if value is None:
             continue
-        x, y = across.at(measured.at_ms), up.at(measured.value)
+        x, y = across.at(one.at_ms), up.at(value)
         broken_here = rules.get(at, ())
-        hint = f"{measured.value:g} {measured.unit or ''} {' '.join(broken_here)}"
+        hint = f"{value:g} {one.unit or ''} {' '.join(broken_here)}"
         yield mark(x, y, broken_here, hint)
 
 

@@ -19,6 +19,7 @@ from uns.model.plant import Plant
 
 LINES_MAX: Final = 20
 ORDERS_MAX: Final = 30
+ORDERS_OF_LINE_MIN: Final = 5
 CHANGES_MAX: Final = 6_000
 """Of all lines together: what a page can still show."""
 CHARTS_MAX: Final = 6
@@ -43,9 +44,15 @@ SELECT reject_class, count(*), max(at_ms), max(reason) FROM rejects
 WHERE at_ms >= $1 AND at_ms < $2
 GROUP BY reject_class ORDER BY 2 DESC, reject_class"""
 GAPS: Final = """
-SELECT source, sum(to_seq - from_seq + 1), max(at_ms), max(seen_by) FROM gaps
-WHERE at_ms >= $1 AND at_ms < $2
-GROUP BY source ORDER BY 2 DESC, source"""
+WITH lost AS (
+    SELECT *, max(to_seq) OVER (
+        PARTITION BY source, epoch ORDER BY from_seq, to_seq, seen_by
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached
+    FROM gaps WHERE at_ms >= $1 AND at_ms < $2
+)
+SELECT source, sum(GREATEST(to_seq - GREATEST(from_seq - 1, COALESCE(reached, 0)), 0)),
+    max(at_ms), max(seen_by)
+FROM lost GROUP BY source ORDER BY 2 DESC, source"""
 MEASURED: Final = """
 SELECT cell, characteristic, count(*) FROM measurements
 WHERE at_ms >= $1 AND at_ms < $2 AND value IS NOT NULL
@@ -54,6 +61,7 @@ NEWEST: Final = """
 SELECT min(at_ms) FROM (
     SELECT at_ms FROM measurements
     WHERE cell = $1 AND characteristic = $2 AND at_ms >= $3 AND at_ms < $4
+        AND value IS NOT NULL
     ORDER BY at_ms DESC LIMIT $5
 ) AS newest"""
 
@@ -104,14 +112,13 @@ def gather(reader: Reader, plant: Plant, asked: Period, lines: Sequence[str]) ->
     """
     shown = lines[:LINES_MAX]
     site = plant.sites[parent(shown[0], "site").split("/")[1]]
-    found = orders(reader, from_ms=asked.from_ms, to_ms=asked.to_ms, limit=ORDERS_MAX)
     return Facts(
         title=site.title or plant.enterprise,
         asked=asked,
         zone=ZoneInfo(site.time_zone),
         lines=tuple(_line(reader, plant, asked, line, CHANGES_MAX // len(shown)) for line in shown),
         more_lines=len(lines) - len(shown),
-        orders=found.model_copy(update={"items": _of(found.items, shown)}),
+        orders=_orders(reader, asked, shown),
         series=tuple(_series(reader, asked, shown)),
         health=_health(reader, asked),
     )
@@ -137,14 +144,18 @@ def _grouped(asked: Period) -> By:
     return "month"
 
 
-def _of(found: Sequence[Order], lines: Sequence[str]) -> tuple[Order, ...]:
-    """The orders of these lines, those that are open first."""
-    return tuple(
-        sorted(
-            (order for order in found if order.line in lines),
-            key=lambda order: (order.completed_ms is not None, order.line, order.due_ms or 0),
-        )
+def _orders(reader: Reader, asked: Period, lines: Sequence[str]) -> Page[Order]:
+    """The orders of these lines, as many of each, those that are open first."""
+    limit = max(ORDERS_MAX // len(lines), ORDERS_OF_LINE_MIN)
+    pages = [
+        orders(reader, path=line, from_ms=asked.from_ms, to_ms=asked.to_ms, limit=limit)
+        for line in lines
+    ]
+    found = sorted(
+        (order for page in pages for order in page.items),
+        key=lambda order: (order.completed_ms is not None, order.line, order.due_ms or 0),
     )
+    return Page(items=tuple(found), after=next((one.after for one in pages if one.after), None))
 
 
 def _series(reader: Reader, asked: Period, lines: Sequence[str]) -> list[Series]:
@@ -157,7 +168,7 @@ def _series(reader: Reader, asked: Period, lines: Sequence[str]) -> list[Series]
         first_ms = reader.query(NEWEST, window).rows[0][0]
         newest = Period(from_ms=first_ms, to_ms=asked.to_ms)
         found.append(spc_series(reader, cell, characteristic, newest, limit=POINTS_MAX))
-    return found
+    return [one for one in found if one.statistics]
 
 
 def _health(reader: Reader, asked: Period) -> Health:

@@ -20,6 +20,7 @@ from uns.api.app import build
 from uns.api.context import Readers
 from uns.api.errors import Busy
 from uns.api.limits import BODY_BYTES_MAX, SPAN_DAYS_MAX
+from uns.historian.errors import QueryFailed
 from uns.historian.history import downtime, genealogy, oee, orders, spc, states, values
 from uns.historian.history.period import PAGE_MAX, Period
 from uns.historian.reader import Reader, open_reader
@@ -268,6 +269,26 @@ def test_a_body_is_bounded_whether_it_says_its_length_or_not(empty: str) -> None
         for body in (b" " * (BODY_BYTES_MAX + 1), chunks()):
             answer = api.post("/objects/list", content=body)
             assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (QueryFailed("value out of range: overflow"), HTTPStatus.UNPROCESSABLE_ENTITY),
+        (FileNotFoundError("no clock.json"), HTTPStatus.SERVICE_UNAVAILABLE),
+    ],
+)
+def test_what_goes_wrong_outside_is_no_defect(
+    empty: str, monkeypatch: pytest.MonkeyPatch, error: Exception, status: HTTPStatus
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("uns.api.routes.nodes", broken)
+    with listening(build(context_over(empty, Mouth()))) as url:
+        answer = httpx.get(f"{url}/v1/plant")
+    assert answer.status_code == status
+    assert str(error) in answer.json()["detail"]
 
 
 def test_a_defect_is_told_without_its_inside(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,25 @@ def test_what_does_not_carry_our_tag_is_not_touched(grafana: Grafana, kind: str)
     assert thing == before
 
 
+def test_a_contact_point_of_our_name_is_somebody_elses(grafana: Grafana) -> None:
+    theirs = {"uid": "theirs", "name": alerts.CONTACT, "type": "email", "settings": {}}
+    grafana.contacts["theirs"] = dict(theirs)
+    (step,) = [step for step in applied(grafana) if step.action != "create"]
+    assert (step.kind, step.action) == ("contact point", "foreign")
+    assert grafana.contacts == {"theirs": theirs}
+
+
+def test_a_board_of_the_same_title_is_not_replaced(grafana: Grafana) -> None:
+    applied(grafana)
+    theirs = grafana.boards.pop(BOARD.uid)
+    theirs["dashboard"]["uid"] = "theirs"
+    grafana.boards["theirs"] = copy.deepcopy(theirs)
+    with pytest.raises(GrafanaRefused, match="of that title"):
+        applied(grafana)
+    assert grafana.boards["theirs"] == theirs
+    assert BOARD.uid not in grafana.boards
+
+
 def test_what_was_made_from_a_file_is_kept(grafana: Grafana) -> None:
     applied(grafana)
     grafana.boards[BOARD.uid]["meta"]["provisioned"] = True

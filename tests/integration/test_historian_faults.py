@@ -336,6 +336,27 @@ def test_a_database_that_is_too_slow_is_given_up_and_asked_again(
     assert totals(location) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("location", SERVERS, indirect=True)
+def test_one_writes_for_as_long_as_it_is_connected(
+    location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "LOCK_WAIT_S", 1)
+    first, second = open_store(location, lambda: NOON), open_store(location, lambda: NOON)
+    record(new_writer(first), event(1), tag(1, NOON))
+    with pytest.raises(StoreUnavailable, match="another historian writes here"):
+        second.known()
+    assert totals(location) == (1, 1, 1)
+    first.close()
+    record(new_writer(second), event(2), tag(2, NOON + 1))
+    with pytest.raises(StoreUnavailable, match="another historian"):
+        first.known()
+    by_owner(location, "SELECT 1")
+    record(new_writer(first), event(3))
+    first.close()
+    second.close()
+    assert totals(location) == (3, 3, 2)
+
+
 def test_a_topic_like_sql_and_a_megabyte_are_put_aside_whole(location: str) -> None:
     hostile = "acme/x'); DROP TABLE samples; --/_tag/t"
     store = open_store(location, lambda: NOON)

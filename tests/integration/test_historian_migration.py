@@ -40,6 +40,18 @@ INSERT INTO processor_states
 INSERT INTO quarantine VALUES ('bad-json', 'not JSON', '{MILL}/_tag/tag-0', {NOON}, 'ew==', '00');
 INSERT INTO watermarks VALUES ('{PLC}', 1, 1, 1, NULL, '[]', {NOON});
 """  # noqa: S608 - constants of this test
+STOPPED: Final = '{"stop_id":"a","state":"down"}'
+ENDED: Final = f'{{"stop_id":"a","state":"down","start_ms":{NOON},"duration_ms":9}}'
+TOLD_TWICE: Final = f"""
+INSERT INTO events VALUES
+    ('1', 'stopped', '{MILL}', '{PLC}', 1, 1, {NOON}, {NOON}, 't', '{STOPPED}'),
+    ('2', 'stopped', '{MILL}', '{PLC}', 1, 2, {NOON}, {NOON}, 't', '{STOPPED}'),
+    ('3', 'stop-ended', '{MILL}', '{PLC}', 1, 3, {NOON + 9}, {NOON}, 't', '{ENDED}');
+INSERT INTO shown_again VALUES
+    ('float', {NOON}, '{{"value":2.5,"timestamp_ms":{NOON}.0,"quality":"good"}}'),
+    ('truth', {NOON}, '{{"value":2.5,"timestamp_ms":true,"quality":"good"}}'),
+    ('huge', {NOON}, '{{"value":2.5,"timestamp_ms":1e99,"quality":"good"}}');
+"""  # noqa: S608 - constants of this test
 TABLES: Final = ("events", "states", "processor_states", "rejects", "watermarks", "gaps")
 
 
@@ -109,6 +121,18 @@ def test_an_old_store_is_brought_forward_with_every_row(old_store: str) -> None:
             f"{MILL}/_tag/tag-0": b'{"value":"on","timestamp_ms":%d,"quality":"bad"}' % (NOON + 1),
             f"{LINE}/_state/oee": b'{"rev":4,  "a":1}',
         }
+
+
+def test_what_was_told_twice_or_oddly_is_brought_forward(location: str) -> None:
+    older_schema(location, 4)
+    run(location, TOLD_TWICE)
+    store = open_store(location, lambda: NOON)
+    store.known()
+    store.close()
+    assert [row[0] for row in table(location, "stops")] == ["a"]
+    with open_reader(location) as reader:
+        shown = reader.query("SELECT topic, at_ms, value FROM newest_tags").rows
+    assert shown == [("float", NOON, 2.5)]
 
 
 def test_an_old_store_goes_on_as_a_new_one(old_store: str) -> None:

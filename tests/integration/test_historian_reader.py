@@ -80,6 +80,8 @@ def test_rows_are_bounded_and_said_so(reader: Reader) -> None:
 def test_explain_and_other_reading_forms_are_taken(reader: Reader) -> None:
     for sql in (
         "EXPLAIN SELECT * FROM tags",
+        "explain analyze SELECT count(*) FROM tags",
+        "EXPLAIN (ANALYZE) WITH a AS (SELECT 1 AS n) SELECT n FROM a",
         "  -- said first\n/* twice */ (SELECT 1)",
         "WITH a AS (SELECT 1 AS n) SELECT n FROM a",
         "VALUES (1), (2)",

@@ -7,9 +7,10 @@ from typing import Final
 import psycopg
 import pytest
 
-from tests.brokers import RunningBroker, bounded, until
+from tests.brokers import RunningBroker, bounded, small_plant, until
+from tests.integration.test_historian_migration import run
 from tests.recorded import Recorded
-from tests.speech import LINE, NOON, READERS, event, state, tag
+from tests.speech import LINE, NOON, READERS, WASH, event, record, resume, state, tag
 from tests.stores import SERVERS
 from uns.codec import Codec
 from uns.historian import retention, service
@@ -20,10 +21,11 @@ from uns.historian.rows import Batch
 from uns.historian.series import HOUR_MS
 from uns.historian.service import Historian, HistorianWiring
 from uns.historian.writer import Writer
-from uns.model.plant import Retention
+from uns.model.plant import Plant, Retention
 from uns.mqtt.client import MqttClient
 
 DAY_MS: Final = 86_400_000
+YEAR_2000: Final = 946_684_800_000
 COUNTS: Final = """
 SELECT (SELECT count(*) FROM tags), (SELECT count(*) FROM tag_minutes),
     (SELECT count(*) FROM tag_hours)
@@ -105,6 +107,56 @@ def test_what_is_young_enough_stays(recorded: Recorded) -> None:
     assert len(recorded.rows("TABLE states")) == 2
 
 
+def test_what_came_since_the_newest_base_stays(recorded: Recorded) -> None:
+    dead_clock = event(2, at_ms=YEAR_2000)
+    recorded.says(event(1), dead_clock, resume("oee", 1, {}, base_rev=1))
+    recorded.says(state("oee", 1, {}), state("oee", 2, {}))
+    recorded.tended(days_later(60), KEEP)
+    assert len(recorded.rows("TABLE events")) == 2
+    assert len(recorded.rows("TABLE states")) == 2
+    recorded.restarts()
+    base = resume("oee", 2, {}, base_rev=2, at_ms=days_later(59))
+    record(recorded.writer, base, received_ms=days_later(59))
+    recorded.tended(days_later(60), KEEP)
+    assert recorded.rows("TABLE events") == []
+    assert len(recorded.rows("TABLE states")) == 1
+
+
+def test_a_dead_clock_holds_up_nobody(recorded: Recorded) -> None:
+    recorded.says(tag(1, NOON, WASH))
+    for n in range(4):
+        recorded.says(tag(n, YEAR_2000 + n))
+        assert recorded.store.tend(KEEP, days_later(4))
+    topic = f"{WASH}/_tag/tag-0"
+    recorded.restarts()
+    assert recorded.rows("SELECT n FROM tag_hours WHERE topic = $1", topic) == [(1,)]
+    assert recorded.rows("SELECT * FROM tags WHERE topic = $1", topic) == []
+
+
+def test_where_no_limit_is_written_everything_stays(recorded: Recorded) -> None:
+    recorded.says(tag(1, NOON), event(1), state("oee", 1, {}), state("oee", 2, {}))
+    while recorded.store.tend(None, days_later(9_000)):
+        pass
+    assert counts(recorded) == (1, 1, 1)
+    assert len(recorded.rows("TABLE events")) == 1
+    assert len(recorded.rows("TABLE states")) == 2
+
+
+@pytest.mark.parametrize("written", [None, KEEP])
+def test_a_process_is_told_what_the_plant_writes(written: Retention | None) -> None:
+    plant = small_plant().model_copy(update={"retention": written})
+    assert Plant.model_validate_json(plant.model_dump_json()).retention == written
+
+
+def test_upkeep_of_a_changed_database_is_put_off(recorded: Recorded, location: str) -> None:
+    recorded.says(tag(1, NOON))
+    recorded.store.close()
+    run(location, "ALTER TABLE quarantine RENAME TO kept_elsewhere")
+    with pytest.raises(StoreUnavailable, match="quarantine"):
+        recorded.store.tend(KEEP, NOON)
+    recorded.says(tag(2, NOON + 1))
+
+
 @pytest.mark.parametrize("location", SERVERS[1:], indirect=True)
 def test_a_long_reader_delays_upkeep_and_breaks_nothing(recorded: Recorded, location: str) -> None:
     recorded.says(tag(1, NOON))
@@ -124,9 +176,9 @@ class Untidy:
 
     def __init__(self) -> None:
         self.steps: list[Callable[[], bool]] = [_away, lambda: True, lambda: True, lambda: False]
-        self.asked: list[tuple[Retention, int]] = []
+        self.asked: list[tuple[Retention | None, int]] = []
 
-    def tend(self, keep: Retention, now_ms: int) -> bool:
+    def tend(self, keep: Retention | None, now_ms: int) -> bool:
         self.asked.append((keep, now_ms))
         return self.steps.pop(0)() if self.steps else False
 

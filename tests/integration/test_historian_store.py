@@ -305,8 +305,6 @@ def test_what_a_bridge_refused_is_a_reject(store: Store, location: str) -> None:
 def test_two_openings_at_once_make_one_schema(location: str) -> None:
     stores = [open_store(location, lambda: NOON) for _ in range(3)]
     with ThreadPoolExecutor(3) as threads:
-        list(threads.map(lambda store: store.known(), stores))
+        list(threads.map(lambda store: (store.known(), store.close()), stores))
     names = rows(stores[0], location, "SELECT name, count(*) FROM schema_version GROUP BY 1")
     assert {n for _, n in names} == {1}
-    for one in stores:
-        one.close()

@@ -8,8 +8,11 @@ import pytest
 
 from tests.brokers import small_plant
 from tests.speech import LINE, MILL, NOON, WASH, Sent, event, new_writer, output, record, state
+from uns.historian.answers import Question, Result
 from uns.historian.errors import QueryRefused
+from uns.historian.gaps import Missing
 from uns.historian.history import genealogy
+from uns.historian.history.coverage import lost_events
 from uns.historian.history.downtime import downtime_pareto
 from uns.historian.history.oee import COUNTS, By, oee
 from uns.historian.history.orders import order_history, orders
@@ -18,7 +21,7 @@ from uns.historian.history.spc import spc_series
 from uns.historian.history.states import observed_share, state_timeline
 from uns.historian.reader import Reader, open_reader
 from uns.historian.store import open_store
-from uns.model.path import TopicError, key_of
+from uns.model.path import TopicError, key_of, to_dotted
 from uns.model.plant import Plant
 
 PLANT: Final = small_plant()
@@ -365,6 +368,40 @@ def test_measurements_come_by_pages_each_once(reader: Reader) -> None:
         if (after := page.after) is None:
             break
     assert found == ["S0", "S1", "S2", "S3"]
+
+
+def test_measurements_of_a_period_that_moved_on_begin_with_it(reader: Reader) -> None:
+    page = spc_series(reader, MILL, "bore", period(NOON + 1, NOON + 10), after=f"{NOON}~S9")
+    whole = spc_series(reader, MILL, "bore", period(NOON + 1, NOON + 10))
+    assert page.measurements == whole.measurements
+
+
+class Cut:
+    """Answers every walk with an edge that no way leads to any more."""
+
+    def query(self, question: Question) -> Result:
+        if "verdicts" in question.sql:
+            return Result(("sample_id",), [], truncated=False)
+        columns = ("input_id", "output_id", "quantity", "unit", "order_id", "cell", "at")
+        return Result(columns, [("x", "y", 1.0, "pcs", None, MILL, "")], truncated=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_walk_that_the_store_cut_is_said_to_be() -> None:
+    found = genealogy.trace(Reader(Cut()), "a")
+    assert (found.contents_of, found.where_used) == ((), ())
+    assert found.truncated == ("contents_of", "where_used")
+
+
+def test_lost_events_count_once_and_open_ones_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = f"bridge:{to_dotted(MILL)}"
+    spans = [(1, 10, "oee"), (1, 10, "quality"), (5, 12, "historian"), (20, 20, "track")]
+    told = [Missing(source, 1, *span, "lost", NOON) for span in spans]
+    told += [Missing(source, 1, 30, 40, "historian", "waiting", NOON, open=True)]
+    monkeypatch.setattr("uns.historian.history.coverage.missing", lambda _: told)
+    assert lost_events(Reader(Cut()), [MILL], period(NOON, NOON + 1)) == 13
 
 
 def test_a_genealogy_is_cut_where_it_is_asked_to(reader: Reader) -> None:

@@ -186,6 +186,26 @@ def test_values_of_one_instant_come_by_pages_too(reader: Reader) -> None:
     assert second.after is None
 
 
+def test_a_page_of_a_period_that_moved_on_begins_with_it(reader: Reader) -> None:
+    first = values.raw(reader, TOPIC, ASKED, limit=1)
+    later = period(first.items[0].at_ms + 1, ASKED.to_ms)
+    moved = values.raw(reader, TOPIC, later, limit=2, after=first.after)
+    assert moved.items == values.raw(reader, TOPIC, later, limit=2).items
+
+
+def test_a_number_beyond_any_measurement_is_not_summed_up(location: str) -> None:
+    store = open_store(location, lambda: NOON)
+    writer = new_writer(store)
+    record(writer, sample(TOPIC, 1e308, NOON), sample(TOPIC, 2.0, NOON + 60_000))
+    store.close()
+    with open_reader(location) as reader:
+        asked = period(NOON, NOON + 120_000)
+        (bucket,) = values.sampled(reader, TOPIC, asked, every_ms=120_000).buckets
+        assert (bucket.avg, bucket.max) == (2.0, 2.0)
+        held = values.sampled(reader, TOPIC, period(NOON + 1, NOON + 2), every_ms=1).buckets
+        assert held[0].avg is None
+
+
 def test_raw_values_are_what_the_device_told(reader: Reader) -> None:
     page = values.raw(reader, QUIET, period(NOON, NOON + 10))
     assert [value.value for value in page.items] == [5, "open", True]

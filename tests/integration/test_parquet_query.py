@@ -28,7 +28,7 @@ from uns.historian.errors import (
     StoreUnavailable,
 )
 from uns.historian.parquet import Job, export
-from uns.historian.parquet_folder import ExportFolder
+from uns.historian.parquet_folder import MANIFEST, ExportFolder
 from uns.historian.query_port import PortReader, query_port
 from uns.historian.reader import open_export
 
@@ -66,6 +66,10 @@ def stored(shared_location: str) -> str:
         "SELECT * FROM glob('/*')",
         "COPY tags TO '{root}/stolen.parquet'",
         "COPY tags TO '/tmp/stolen.parquet'",
+        "EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO '{root}/stolen.parquet'",
+        "explain (analyze) COPY (SELECT 1 AS a) TO '{root}/stolen.parquet'",
+        "EXPLAIN/**/ANALYZE/**/COPY (SELECT 1 AS a) TO '{root}/stolen.parquet'",
+        "EXPLAIN (ANALYZE /* ) SELECT 1 -- */ ) COPY (SELECT 1) TO '{root}/stolen.parquet'",
         "ATTACH '{root}/new.duckdb'",
         "INSTALL httpfs",
         "LOAD httpfs",
@@ -102,11 +106,32 @@ def test_an_answer_over_an_export_is_bounded(root: Path) -> None:
     assert uns.historian.query(wide, root, memory_mb=8).truncated
     with pytest.raises(QueryTimeout):
         uns.historian.query(SLOW, root, timeout_s=0.3)
-    with pytest.raises(QueryFailed, match="Out of Memory"):
+    with pytest.raises(QueryRefused, match="more memory"):
         uns.historian.query(MUCH, root, memory_mb=16)
     for bounds in (Bounds(rows=0), Bounds(memory_mb=0), Bounds(timeout_s=0), Bounds(rows=10**12)):
         with pytest.raises(QueryRefused):
             analysis.query("SELECT 1", root, bounds=bounds)
+
+
+EVIL = "INT) AS topic WHERE false; COPY (SELECT 'x') TO '{stolen}'; CREATE VIEW z AS SELECT (1"
+
+
+@pytest.mark.parametrize(
+    ("table", "sql_type"),
+    [("tags", EVIL), ("tags AS SELECT 1; COPY (SELECT 'x') TO '{stolen}' --", "BIGINT")],
+    ids=["type", "table"],
+)
+def test_a_manifest_of_somebody_else_runs_no_sql(tmp_path: Path, table: str, sql_type: str) -> None:
+    stolen = tmp_path / "stolen.csv"
+    name = table.format(stolen=stolen).lower()
+    tables = {name: {"columns": {"topic": sql_type.format(stolen=stolen)}}}
+    folder = tmp_path / "export"
+    folder.mkdir()
+    manifest = {"store_ms": 1, "schema_version": 7, "tables": tables}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with open_export(folder) as reader, pytest.raises((StoreUnavailable, QueryFailed)):
+        reader.query(f"SELECT 1 FROM tags -- {name}")  # noqa: S608 - it is about such a name
+    assert not stolen.exists()
 
 
 def test_where_no_export_is_it_is_said(tmp_path: Path) -> None:

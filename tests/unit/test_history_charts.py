@@ -50,6 +50,15 @@ def test_one_value_is_no_chart() -> None:
     assert late == ["limits"]
 
 
+def test_what_is_beyond_any_measurement_is_not_measured() -> None:
+    assert statistics(series([1e308, 1e308, 1.0])) is None
+    measured = series([1.0, 1e308, 3.0], upper=9)
+    chart = statistics(measured)
+    assert chart is not None
+    assert (chart.n, chart.centre) == (2, 2.0)
+    assert [(one.index, one.rule) for one in violations(measured, chart)] == [(1, "limits")]
+
+
 def test_values_that_break_a_rule_are_named() -> None:
     quiet = [10.0, 10.1, 9.9, 10.0, 10.1, 9.9] * 4
     measured = series([*quiet, 13.0], lower=9, upper=12)

@@ -7,7 +7,8 @@ ApiError
 ├── Denied      401  no token, or a wrong one
 ├── Misdirected 421  asked under a host name that is not ours
 └── Busy        503  retriable: all readers are at work
-A HistorianError or TopicError has its status in STATUS; whatever else is raised is a defect (500).
+A HistorianError, TopicError or OSError has its status in STATUS; whatever else is raised is a
+defect (500).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from uns.historian.errors import QueryRefused, QueryTimeout, StoreUnavailable
+from uns.historian.errors import QueryFailed, QueryRefused, QueryTimeout, StoreUnavailable
 from uns.model.path import TopicError
 
 RETRY_AFTER_S: Final = 2
@@ -60,12 +61,16 @@ STATUS: Final[Mapping[type[Exception], HTTPStatus]] = {
     Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     TopicError: HTTPStatus.UNPROCESSABLE_ENTITY,
     QueryRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    QueryFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
     QueryTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    OSError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 FIXES: Final[Mapping[type[Exception], str]] = {
+    QueryFailed: "ask for another time or another topic",
     QueryTimeout: "ask for a shorter time or fewer topics",
     StoreUnavailable: "ask again later; `uns doctor` says what is wrong with the store",
+    OSError: "ask again later; `uns doctor` says what is wrong with the data folder",
 }
 HEADERS: Final[Mapping[HTTPStatus, Mapping[str, str]]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_S)},

@@ -98,6 +98,8 @@ def trace(identifier: str, data: Path | None, *, as_json: bool) -> None:
         rows = found[key]
         columns = list(rows[0]) if rows else []
         print_table(columns, [[row[c] for c in columns] for row in rows])
+    if found["truncated"]:
+        note(f"there is more than is shown: {', '.join(found['truncated'])}")
 
 
 def oee(line: str | None, shift: str, data: Path | None, *, as_json: bool) -> None:

@@ -29,7 +29,8 @@ ROWS_DEFAULT: Final = 1_000_000
 ROWS_MAX: Final = 100_000_000
 MEMORY_MB_DEFAULT: Final = 512
 MEMORY_MB_MAX: Final = 65_536
-BATCH_ROWS: Final = 50_000
+BATCH_ROWS: Final = 2_048
+"""A batch is made before its size is seen, beside the memory that DuckDB may take."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ a folder beside the store.
 """
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +42,10 @@ SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
 }
 """How every process opens the file; `sealed` before any SQL from outside."""
 
-READING: Final = (StatementType.SELECT, StatementType.EXPLAIN)
+_EXPLAIN: Final = re.compile(
+    r"EXPLAIN\s+(?:ANALYZE\s+|\(\s*(?:ANALYZE|FORMAT)\b[\w\s,]*\))?", re.IGNORECASE
+)
+"""What stands before the statement that is explained; with ANALYZE that one is run."""
 AS_PARQUET: Final = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480"
 IN_ANY_ORDER: Final = ", PRESERVE_ORDER false, ROW_GROUP_SIZE_BYTES '4MB'"
 """A group of rows is held in memory until it is written; without an order, it ends by its size."""
@@ -85,7 +89,7 @@ def reading(cursor: DuckDBPyConnection, question: Question) -> Iterator[Statemen
         statements = cursor.extract_statements(question.checked().sql)
         if len(statements) != 1:
             raise QueryRefused(f"{len(statements)} statements: only one is taken")
-        if statements[0].type not in READING:
+        if not _reads(cursor, statements[0]):
             raise QueryRefused(f"{statements[0].type.name} is refused: only SELECT is taken")
         cursor.execute("BEGIN TRANSACTION READ ONLY")
         try:
@@ -110,6 +114,14 @@ class DuckDbReader:
             raise StoreUnavailable(f"{self._path}: {one_line(error)}") from error
         with db:
             return answer(db, question, self._path.parent)
+
+
+def _reads(cursor: DuckDBPyConnection, statement: Statement) -> bool:
+    """Whether it is a SELECT, or explains one."""
+    if statement.type is not StatementType.EXPLAIN:
+        return statement.type is StatementType.SELECT
+    explained = cursor.extract_statements(_EXPLAIN.sub("", statement.query, count=1))
+    return [one.type for one in explained] == [StatementType.SELECT]
 
 
 def _form(statement: Statement, question: Question, store: Path | None) -> Statement | str:
@@ -160,6 +172,8 @@ def _guarded(question: Question) -> Iterator[None]:
         raise QueryTimeout(f"stopped after {question.timeout_s:g} s") from None
     except duckdb.PermissionException as error:
         raise QueryRefused(one_line(error)) from error
+    except duckdb.OutOfMemoryException:
+        raise QueryRefused("it takes more memory than it may: ask for less at a time") from None
     except (duckdb.IOException, duckdb.FatalException, duckdb.ConnectionException) as error:
         raise StoreUnavailable(one_line(error)) from error
     except (duckdb.Error, UnicodeError) as error:

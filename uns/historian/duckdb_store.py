@@ -74,13 +74,15 @@ class DuckDbStore:
         with self._guarded() as db:
             return recall(lambda sql: db.execute(sql).fetchall())
 
-    def tend(self, keep: Retention, now_ms: int) -> bool:
+    def tend(self, keep: Retention | None, now_ms: int) -> bool:
         """See Tended."""
-        with self._guarded() as db:
+        with self._guarded() as db, self._upkeep():
             with _transaction(db):
-                done = retention.tend(_run(db), editions.DUCKDB, keep, now_ms)
-            self._series.rolled_up(done.rolled_up)
-        return done.more
+                due = rollups.roll_up(_run(db), now_ms, self._series.rolled_last)
+            self._series.rolled_up(due)
+            with _transaction(db):
+                gone = retention.let_go(_run(db), editions.DUCKDB, keep, now_ms)
+        return bool(due) or gone
 
     @property
     def folder(self) -> Path:
@@ -113,6 +115,14 @@ class DuckDbStore:
             self.close()
             raise StoreUnavailable(f"{self._path}: {one_line(error)}") from error
 
+    @contextmanager
+    def _upkeep(self) -> Iterator[None]:
+        """What upkeep does not find in a changed file is no reason to record no more."""
+        try:
+            yield
+        except (duckdb.NotSupportedError, duckdb.ProgrammingError) as error:
+            raise StoreUnavailable(f"{self._path}: {one_line(error)}") from error
+
     def _open(self) -> DuckDBPyConnection:
         root = opened(self._path)
         try:
@@ -141,9 +151,12 @@ class _Schema:
         return {name for (name,) in self._db.execute("SELECT name FROM schema_version").fetchall()}
 
     def apply(self, migration: Migration, applied_ms: int) -> None:
-        with _transaction(self._db):
-            self._db.execute(migration.sql)
-            self._db.execute(RECORD, [migration.version, migration.name, applied_ms])
+        try:
+            with _transaction(self._db):
+                self._db.execute(migration.sql)
+                self._db.execute(RECORD, [migration.version, migration.name, applied_ms])
+        except _REFUSED_VALUE as error:
+            raise StoreUnavailable(f"{migration.name}: {one_line(error)}") from error
 
 
 @contextmanager

@@ -8,14 +8,14 @@ reader sees whole files: each is put in place at once.
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import duckdb
 from duckdb import DuckDBPyConnection
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from uns.historian.answers import Question, Result
-from uns.historian.datasets import PARTITIONS, filed_name
+from uns.historian.datasets import DATASETS, PARTITIONS, filed_name
 from uns.historian.duckdb_reading import SETTINGS, answer, sealed
 from uns.historian.errors import StoreUnavailable, one_line
 from uns.historian.quoting import literal, quoted
@@ -35,6 +35,12 @@ CREATE MACRO as_count(number) AS TRY_CAST(number AS BIGINT);
 """What the SQL of a store may call, it may call here."""
 
 
+SqlType = Annotated[
+    str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_ ]*(\([0-9]+(, ?[0-9]+)?\))?(\[\])*$")
+]
+"""A type's name. It goes into SQL as it stands, and whoever made the folder wrote it."""
+
+
 class Day(BaseModel):
     """A day that was exported; its `mark` changes with its rows."""
 
@@ -49,7 +55,7 @@ class Exported(BaseModel):
     received until then is exported, of every day. days: by date.
     """
 
-    columns: dict[str, str] = Field(default={})
+    columns: dict[str, SqlType] = Field(default={})
     current: bool = False
     reached_ms: int = 0
     days: dict[str, Day] = Field(default={})
@@ -138,13 +144,14 @@ def opened_export(
     db = duckdb.connect(config=settings)
     try:
         db.execute(MACROS)
-        for table, exported in manifest.tables.items():
+        sealed(db, folder.root)
+        for table in manifest.tables.keys() & DATASETS.keys():
             if table in sql.lower():  # to look into the files of all others takes time
-                db.execute(_view(folder, table, exported.columns))
-        return sealed(db, folder.root)
+                db.execute(_view(folder, table, manifest.tables[table].columns))
     except duckdb.Error as error:
         db.close()
         raise StoreUnavailable(f"{folder.root}: {one_line(error)}") from error
+    return db
 
 
 def _view(folder: ExportFolder, table: str, columns: Mapping[str, str]) -> str:

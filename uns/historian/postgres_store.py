@@ -6,7 +6,7 @@ A lost connection is made again by the next call.
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from uns.historian import editions, merging, projecting, retention, rollups
 from uns.historian.errors import StoreUnavailable, Unstorable, one_line
 from uns.historian.recorder import Known
 from uns.historian.rollups import Run
-from uns.historian.rows import DUE, NEWEST, SERIES, TABLES, TAGS, Batch, SeriesRow, Table
+from uns.historian.rows import DUE, NEWEST, SERIES, TABLES, TAGS, Batch, DueRow, SeriesRow, Table
 from uns.historian.schema import RECORD, VERSIONS, Migration, upgrade
 from uns.historian.series import KnownSeries, Series, Taken
 from uns.historian.store import Clock, recall
@@ -35,7 +35,16 @@ CONNECTION: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
-MIGRATION_LOCK: Final = 0x756E73
+SERVER_SIDE: Final = {
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""The server, too, finds out soon that we are gone: it holds WRITER_LOCK for us until then."""
+WRITER_LOCK: Final = 0x756E73
+LOCK: Final = f"SELECT pg_advisory_lock({WRITER_LOCK}, hashtext(COALESCE(current_schema(), '')))"
+"""Two stores may be in one database, each in its schema."""
 DIALECTS: Final = {
     "postgresql": ("postgres",),
     "timescaledb": ("postgres", "timescale"),
@@ -97,17 +106,16 @@ class PostgresStore:
         with self._guarded() as db:
             return recall(lambda sql: _select(db, sql))
 
-    def tend(self, keep: Retention, now_ms: int) -> bool:
+    def tend(self, keep: Retention | None, now_ms: int) -> bool:
         """See Tended. What somebody reads for long is tended later."""
-        with self._guarded() as db:
-            try:
-                with db.transaction():
-                    db.execute(_ours(f"SET LOCAL lock_timeout TO '{TEND_WAIT_S}s'"))
-                    done = retention.tend(_run(db), self._edition, keep, now_ms)
-            except errors.LockNotAvailable:
-                return False
-            self._series.rolled_up(done.rolled_up)
-        return done.more
+        due, gone = list[DueRow](), False
+        with self._guarded() as db, self._upkeep():
+            with _step(db) as run:
+                due = rollups.roll_up(run, now_ms, self._series.rolled_last)
+            self._series.rolled_up(due)
+            with _step(db) as run:
+                gone = retention.let_go(run, self._edition, keep, now_ms)
+        return bool(due) or gone
 
     def close(self) -> None:
         """See Store."""
@@ -126,6 +134,14 @@ class PostgresStore:
             self.close()
             raise StoreUnavailable(f"{self._place}: {one_line(error)}") from error
 
+    @contextmanager
+    def _upkeep(self) -> Iterator[None]:
+        """What upkeep does not find in a changed database is no reason to record no more."""
+        try:
+            yield
+        except (errors.NotSupportedError, errors.ProgrammingError) as error:
+            raise StoreUnavailable(f"{self._place}: {one_line(error)}") from error
+
     def _open(self) -> Connection[Any]:
         db = psycopg.connect(self._dsn, autocommit=True, **CONNECTION)
         try:
@@ -140,11 +156,12 @@ class PostgresStore:
         if db.info.server_version < SERVER_VERSION_MIN:
             raise errors.OperationalError("PostgreSQL 15 or later is needed")
         db.execute("SET timezone TO 'UTC'")
-        with _migration_lock(db):
-            if has_timescale(db):
-                self.kind = "timescaledb"
-            upgrade(_Schema(db), DIALECTS[self.kind], self._clock)
-            self._ask_for_edition(db)
+        _become_the_writer(db)
+        if has_timescale(db):
+            self.kind = "timescaledb"
+        upgrade(_Schema(db), DIALECTS[self.kind], self._clock)
+        self._ask_for_edition(db)
+        db.execute("RESET lock_timeout")
         set_json_dumps(str, db)
         for table in (*JSONB_TABLES.values(), DUE, NEWEST):
             declared = f"{table.staging} ({table.declaration})"
@@ -175,22 +192,36 @@ class _Schema:
         return {name for (name,) in _select(self._db, "SELECT name FROM schema_version")}
 
     def apply(self, migration: Migration, applied_ms: int) -> None:
-        with self._db.transaction():
-            self._db.execute(_ours(migration.sql))
-            values = (migration.version, migration.name, applied_ms)
-            psycopg.RawCursor(self._db).execute(_ours(RECORD), values)
+        values = (migration.version, migration.name, applied_ms)
+        try:
+            with self._db.transaction():
+                self._db.execute(_ours(migration.sql))
+                psycopg.RawCursor(self._db).execute(_ours(RECORD), values)
+        except _REFUSED_VALUE as error:
+            raise StoreUnavailable(f"{migration.name}: {one_line(error)}") from error
+
+
+def _become_the_writer(db: Connection[Any]) -> None:
+    """One process at a time changes the schema and writes, for as long as it is connected.
+
+    Who comes after a connection that broke sees all that was committed over it: the server lets
+    the lock go when that is over. StoreUnavailable for who waits too long.
+    """
+    for name, value in SERVER_SIDE.items():
+        db.execute(_ours(f"SET {name} TO {value}"))
+    db.execute(_ours(f"SET lock_timeout TO '{LOCK_WAIT_S}s'"))
+    try:
+        db.execute(_ours(LOCK))
+    except errors.LockNotAvailable as error:
+        raise errors.OperationalError("another historian writes here") from error
 
 
 @contextmanager
-def _migration_lock(db: Connection[Any]) -> Iterator[None]:
-    """One process at a time changes the schema; StoreUnavailable for who waits too long."""
-    db.execute(_ours(f"SET lock_timeout TO '{LOCK_WAIT_S}s'"))
-    db.execute(_ours(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
-    try:
-        yield
-    finally:
-        db.execute(_ours(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
-        db.execute("RESET lock_timeout")
+def _step(db: Connection[Any]) -> Iterator[Run]:
+    """A transaction of upkeep, for another time if somebody holds what it needs."""
+    with suppress(errors.LockNotAvailable), db.transaction():
+        db.execute(_ours(f"SET LOCAL lock_timeout TO '{TEND_WAIT_S}s'"))
+        yield _run(db)
 
 
 def has_timescale(db: Connection[Any]) -> bool:

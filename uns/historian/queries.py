@@ -106,7 +106,8 @@ def history(
 def trace(reader: Reader, identifier: str) -> dict[str, Any]:
     """Both directions of a lot's or unit's genealogy, at any depth, each edge once.
 
-    {"id", "contents_of": [edge…], "where_used": [edge…], "verdicts": [verdict…]}; an edge is
+    {"id", "contents_of": [edge…], "where_used": [edge…], "verdicts": [verdict…], "truncated":
+    [which of the lists were cut, at ROWS_MAX edges or by their size]}; an edge is
     {"id", "input_id", "output_id", "depth", "quantity", "unit", "order_id", "cell", "at"}: `id` is
     the end that lies `depth` steps from the one asked for.
     """
@@ -115,7 +116,10 @@ def trace(reader: Reader, identifier: str) -> dict[str, Any]:
         (identifier,),
     )
     walks = {name: _walk(reader, identifier, name) for name in DIRECTIONS}
-    return {"id": identifier, **walks, "verdicts": verdicts.documents()}
+    found = {name: edges for name, (edges, _) in walks.items()}
+    cut = [name for name, (_, truncated) in walks.items() if truncated]
+    cut += ["verdicts"] if verdicts.truncated else []
+    return {"id": identifier, **found, "verdicts": verdicts.documents(), "truncated": cut}
 
 
 def oee_by_shift(reader: Reader, line: str, shift: str | None = None) -> list[dict[str, Any]]:
@@ -216,9 +220,11 @@ def newest_processor_state(reader: Reader, topic: str) -> bytes | None:
     return found.rows[0][0].encode() if found.rows else None
 
 
-def _walk(reader: Reader, start: str, walk: str) -> list[dict[str, Any]]:
+def _walk(reader: Reader, start: str, walk: str) -> tuple[list[dict[str, Any]], bool]:
+    """The edges by depth, and whether some are missing: those that no way leads to are left out."""
     near, far = DIRECTIONS[walk]
-    found = reader.query(WALK.format(walk=walk, near=near), (start,), ROWS_MAX).documents()
+    answer = reader.query(WALK.format(walk=walk, near=near), (start,), ROWS_MAX)
+    found = answer.documents()
     depth = _depths(start, ((edge[near], edge[far]) for edge in found))
     edges = [
         {
@@ -229,8 +235,10 @@ def _walk(reader: Reader, start: str, walk: str) -> list[dict[str, Any]]:
             **{key: edge[key] for key in ("quantity", "unit", "order_id", "cell", "at")},
         }
         for edge in found
+        if edge[near] in depth
     ]
-    return sorted(edges, key=lambda edge: edge["depth"])
+    truncated = answer.truncated or len(edges) < len(found)
+    return sorted(edges, key=lambda edge: edge["depth"]), truncated
 
 
 def _depths(start: str, pairs: Iterable[tuple[str, str]]) -> dict[str, int]:

@@ -3,8 +3,9 @@
 Owns the SQL, the same for every store. An hour of a series waits in `rollups_due` as soon as a
 sample of it is written, a late one too; a step takes some series of one hour that is over, makes
 their buckets anew from all their samples and lets them wait no more, in one transaction. A bucket
-depends on its own samples only, so it does not matter in which order hours are taken. One that was
-made from as many samples or more stays: retention took the others.
+depends on its own samples only, so it does not matter in which order hours are taken: they take
+turns, so that an hour which late samples make wait again and again holds up no other. A bucket that
+was made from as many samples or more stays: retention took the others.
 
 These sums are ours on every edition of TimescaleDB: how long a value was good is the time to the
 sample behind it, which no continuous aggregate can look at.
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from uns.historian.rows import DueRow
-from uns.historian.series import HOUR_MS
+from uns.historian.series import HOUR_MS, NONE_YET
 
 Run = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Runs a statement with values for $1, $2… in the open transaction; the rows it gives, if any."""
@@ -29,17 +30,18 @@ STAGING: Final = "CREATE TEMP TABLE new_buckets AS SELECT * FROM samples_by_minu
 
 _WAITING: Final = f"""
 SELECT series, hour_ms FROM rollups_due
-WHERE hour_ms = (SELECT min(hour_ms) FROM rollups_due WHERE hour_ms <= $1)
+WHERE (hour_ms, series) > ($2, $3) AND hour_ms = (
+    SELECT min(hour_ms) FROM rollups_due WHERE hour_ms <= $1 AND (hour_ms, series) > ($2, $3))
 ORDER BY series LIMIT {SERIES_A_STEP}
 """  # noqa: S608 - a constant of ours
-_DONE: Final = "DELETE FROM rollups_due WHERE hour_ms = $1 AND series <= $2"
+_DONE: Final = "DELETE FROM rollups_due WHERE hour_ms = $1 AND series BETWEEN $2 AND $3"
 _SUM_UP: Final = f"""
 INSERT INTO new_buckets
 WITH taken AS (
     SELECT t.series, t.at_ms, t.received_ms, t.quality, t.at_ms - t.at_ms % {{size}} AS bucket_ms,
         CASE WHEN abs(t.value) <= {MEASURED_MAX} THEN t.value END AS value
     FROM samples AS t JOIN rollups_due AS d ON d.series = t.series AND d.hour_ms = $1
-    WHERE t.at_ms >= $1 AND t.at_ms < $2 AND d.series <= $3
+    WHERE t.at_ms >= $1 AND t.at_ms < $2 AND d.series BETWEEN $3 AND $4
 ), held AS (
     SELECT *,
         COALESCE(LEAD(at_ms) OVER bucket, bucket_ms + {{size}}) - at_ms AS held_ms,
@@ -72,18 +74,27 @@ WHERE NOT EXISTS (
 """
 
 
-def waiting(run: Run, now_ms: int) -> list[DueRow]:
-    """Some series of the oldest hour that waits and is over at `now_ms`; none if none is."""
-    return [DueRow(*row) for row in run(_WAITING, (now_ms - HOUR_MS - GRACE_MS,))]
+def roll_up(run: Run, now_ms: int, after: DueRow) -> list[DueRow]:
+    """Make the buckets of some series of one hour that waits and is over at `now_ms`.
+
+    after: the last one that was taken. Returns those taken now; none if none waits.
+    """
+    if due := _waiting(run, now_ms, after) or _waiting(run, now_ms, NONE_YET):
+        _make(run, due)
+    return due
 
 
-def roll_up(run: Run, due: Sequence[DueRow]) -> None:
-    """Make the buckets of what `waiting` gave."""
-    hour_ms, last = due[0].hour_ms, due[-1].series
+def _waiting(run: Run, now_ms: int, after: DueRow) -> list[DueRow]:
+    over_ms = now_ms - HOUR_MS - GRACE_MS
+    return [DueRow(*row) for row in run(_WAITING, (over_ms, after.hour_ms, after.series))]
+
+
+def _make(run: Run, due: Sequence[DueRow]) -> None:
+    hour_ms, first, last = due[0].hour_ms, due[0].series, due[-1].series
     hour = hour_ms, hour_ms + HOUR_MS
     for table, size_ms in TABLES.items():
-        run("DELETE FROM new_buckets", ())
-        run(_SUM_UP.format(size=size_ms), (*hour, last))
+        run("TRUNCATE new_buckets", ())
+        run(_SUM_UP.format(size=size_ms), (*hour, first, last))
         run(_REPLACE.format(table=table), hour)
         run(_ADD.format(table=table), hour)
-    run(_DONE, (hour_ms, last))
+    run(_DONE, (hour_ms, first, last))

@@ -15,6 +15,8 @@ from uns.model.observation import Quality
 HOUR_MS: Final = 3_600_000
 NUMBER_OF: Final[dict[Quality, int]] = {"good": 0, "uncertain": 1, "bad": 2}
 """How qualities stand in rows."""
+NONE_YET: Final = DueRow(-1, -HOUR_MS)
+"""Comes before every hour that can wait."""
 Key = tuple[str, str | None]
 Values = tuple[Any, ...]
 _AT_MS: Final = itemgetter(1)
@@ -46,12 +48,16 @@ class Taken(NamedTuple):
 
 
 class Series:
-    """All series of one store, by what it knew when it was opened."""
+    """All series of one store, by what it knew when it was opened.
+
+    rolled_last: what was rolled up last.
+    """
 
     def __init__(self, known: Iterable[KnownSeries] = ()) -> None:
         self._numbers: dict[Key, int] = {}
         self._newest_ms: dict[int, int] = {}
         self._due: dict[int, int] = {}
+        self.rolled_last = NONE_YET
         for series, topic, unit, newest_ms in known:
             self._numbers[topic, unit] = series
             if newest_ms is not None:
@@ -82,7 +88,9 @@ class Series:
 
     def rolled_up(self, due: Iterable[DueRow]) -> None:
         """Note hours that do not wait any more: their next sample makes them wait again."""
-        for series, hour_ms in due:
+        for one in due:
+            self.rolled_last = one
+            series, hour_ms = one
             if self._due.get(series) == hour_ms:
                 del self._due[series]
 
@@ -100,13 +108,3 @@ class Series:
         hours = {row[1] // HOUR_MS for row in said}
         due = (DueRow(series, hour * HOUR_MS) for hour in hours)
         taken.due.extend(one for one in due if self._due.get(series) != one.hour_ms)
-
-
-def _newest(rows: Iterable[Sequence[TagRow]]) -> list[TagRow]:
-    """Of each topic the last of its newest."""
-    newest = dict[str, TagRow]()
-    for said in rows:
-        last = max(reversed(said), key=_AT_MS)
-        if last.topic not in newest or last.at_ms >= newest[last.topic].at_ms:
-            newest[last.topic] = last
-    return list(newest.values())

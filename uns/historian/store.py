@@ -43,10 +43,10 @@ class Store(Protocol):
 class Tended(Protocol):
     """A store that is kept in order by its writer."""
 
-    def tend(self, keep: Retention, now_ms: int) -> bool:
+    def tend(self, keep: Retention | None, now_ms: int) -> bool:
         """One bounded step of upkeep, at `now_ms` of plant time; whether there may be more to do.
 
-        Samples are rolled up, and what is older than is kept goes.
+        Samples are rolled up, and what is older than is kept goes; None keeps everything.
         """
 
 

@@ -253,7 +253,9 @@ class Bridge(BaseModel):
 class Retention(Part):
     """How long history is kept, in days: samples of tags, their sums by minute, and all else.
 
-    Sums by hour, events and former documents stay for `events_days`.
+    Sums by hour, events and former documents stay for `events_days`; longer what came since a
+    processor's newest base, for its state is told again from that on. Where a plant does not write
+    `retention`, everything is kept.
     """
 
     tags_days: Positive = 90
@@ -308,7 +310,9 @@ class Plant(Part):
     namespace: Literal[1] = Field(description="the version of this format")
     enterprise: Segment
     policy: Policy = Policy()
-    retention: Retention = Retention()
+    retention: Retention | None = Field(
+        default=None, description="how long history is kept; without it, for ever"
+    )
     sites: Annotated[dict[Segment, Site], Field(min_length=1)]
     items: dict[Segment, Item]
     reasons: dict[str, Reason] = {}

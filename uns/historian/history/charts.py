@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 from typing import Final, Literal
 
 from uns.historian.history.period import Answer, Instant
+from uns.historian.rollups import MEASURED_MAX
 
 D2: Final = 1.128
 RUN_LENGTH: Final = 8
@@ -58,9 +59,14 @@ class Violation(Answer):
     rule: Literal["limits", "control", "run"]
 
 
+def measured(one: Limited) -> float | None:
+    """Its value; None where there is none, or one that is beyond any measurement."""
+    return one.value if one.value is not None and abs(one.value) <= MEASURED_MAX else None
+
+
 def statistics(series: Sequence[Limited]) -> Statistics | None:
     """The chart of the values that were measured, in the order of time; None below two."""
-    values = [one.value for one in series if one.value is not None]
+    values = [value for value in map(measured, series) if value is not None]
     if len(values) < VALUES_MIN:
         return None
     centre, deviation = fmean(values), stdev(values)
@@ -92,7 +98,7 @@ def violations(series: Sequence[Limited], chart: Statistics | None) -> Iterator[
             continue
         if _outside(one.value, one.lower, one.upper):
             yield Violation(index=index, at_ms=one.at_ms, rule="limits")
-        if chart is None:
+        if chart is None or measured(one) is None:
             continue
         if _outside(one.value, chart.lcl, chart.ucl):
             yield Violation(index=index, at_ms=one.at_ms, rule="control")

@@ -61,13 +61,20 @@ def tag_gaps(
 
 
 def lost_events(reader: Reader, lines: Iterable[str], asked: Period) -> int:
-    """How many events of these lines' sources never came, by the instants their loss was known."""
+    """How many events of these lines' sources never came, by the instants their loss was known.
+
+    An event that several found missing counts once, one that may still come does not.
+    """
     ends = tuple(f":{to_dotted(line)}" for line in lines)
-    return sum(
-        gap.to_seq - gap.from_seq + 1
-        for gap in missing(reader)
-        if gap.source.endswith(ends) and asked.from_ms <= gap.since_ms < asked.to_ms
-    )
+    lost, reached = 0, dict[tuple[str, int], int]()
+    for gap in sorted(missing(reader), key=lambda gap: gap.from_seq):
+        if gap.open or not gap.source.endswith(ends):
+            continue
+        if asked.from_ms <= gap.since_ms < asked.to_ms:
+            seq = reached.get((gap.source, gap.epoch), 0)
+            lost += max(gap.to_seq - max(gap.from_seq - 1, seq), 0)
+            reached[gap.source, gap.epoch] = max(gap.to_seq, seq)
+    return lost
 
 
 def _gap(row: Sequence[Any]) -> Gap:

@@ -57,6 +57,7 @@ def trace(reader: Reader, identifier: str, limit: int = EDGES_DEFAULT) -> Trace:
     if not 1 <= limit <= EDGES_MAX:
         raise QueryRefused(f"limit {limit}: use 1 to {EDGES_MAX}")
     found = queries.trace(reader, identifier)
-    cut = tuple(part for part in PARTS if len(found[part]) > limit)
+    lost = found["truncated"]
+    cut = tuple(part for part in PARTS if part in lost or len(found[part]) > limit)
     parts = {part: found[part][:limit] for part in PARTS}
     return Trace.model_validate({"id": identifier, **parts, "truncated": cut})

@@ -82,4 +82,5 @@ def _cursor(after: str | None, asked: Period) -> tuple[int, str]:
     found = _CURSOR.fullmatch(after)
     if found is None:
         raise QueryRefused(f"{after!r:.40} is no page: use the `after` of the page before")
-    return max(int(found[1]), asked.from_ms), found[2]
+    at_ms, sample_id = int(found[1]), found[2]
+    return (at_ms, sample_id) if at_ms >= asked.from_ms else (asked.from_ms, "")

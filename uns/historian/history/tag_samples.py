@@ -13,6 +13,7 @@ from uns.historian.answers import ROWS_MAX, TIMEOUT_S_MAX
 from uns.historian.history.period import INSTANT_MAX, Period
 from uns.historian.history.sampling import HOLD_FOREVER_MS, Held, Piece, origin
 from uns.historian.reader import Reader
+from uns.historian.rollups import MEASURED_MAX
 
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
@@ -20,20 +21,24 @@ ROLLED_UP: Final = {HOUR_MS: "tag_hours", MINUTE_MS: "tag_minutes"}
 """The roll-ups by the length of their buckets, the longest first."""
 LOOK_BACK_MS: Final = (HOUR_MS, 24 * HOUR_MS, 720 * HOUR_MS, HOLD_FOREVER_MS)
 MOVED_MAX: Final = 50
-_AGAIN: Final = """
+_INSTANT: Final = "^([0-9]{1,15}([.]0{1,20})?|[0-9]([.][0-9]{1,20})?[eE][+]?(0?[0-9]|1[0-4]))$"
+"""An instant in ms, as publishers write it: a whole number, one with zeros behind it, or 1.7e12."""
+_AGAIN: Final = f"""
 SELECT received_ms, stated_ms, shown, raw FROM (
     SELECT received_ms, CAST(payload AS JSON) AS shown,
-        CAST((CAST(payload AS JSON) ->> 'timestamp_ms') AS BIGINT) AS stated_ms,
+        CASE WHEN (CAST(payload AS JSON) ->> 'timestamp_ms') ~ '{_INSTANT}' THEN CAST(CAST(
+            (CAST(payload AS JSON) ->> 'timestamp_ms') AS DOUBLE PRECISION) AS BIGINT)
+            END AS stated_ms,
         CAST((CAST(payload AS JSON) -> 'value') AS TEXT) AS raw
     FROM shown_again WHERE topic = $1 AND received_ms >= $2 AND received_ms < $3
 ) AS a
-WHERE ((shown ->> 'quality') <> 'good' OR EXISTS (
+WHERE stated_ms IS NOT NULL AND ((shown ->> 'quality') <> 'good' OR EXISTS (
     SELECT 1 FROM tag_samples AS fault
     WHERE fault.topic = $1 AND fault.at_ms = a.stated_ms AND fault.quality <> 'good'))
 AND NOT EXISTS (
     SELECT 1 FROM tag_samples AS newer WHERE newer.topic = $1
         AND newer.at_ms > a.stated_ms AND newer.at_ms <= a.received_ms)
-"""
+"""  # noqa: S608 - a constant of ours
 """What of topic $1 in [$2, $3) counts from when it came: faults, and the ends of such."""
 TOLD: Final = f"""
 SELECT at_ms, received_ms, value, quality, unit, reason, 1 AS samples FROM tag_samples AS t
@@ -51,16 +56,18 @@ FROM ({_AGAIN}) AS again
 BY_TIME: Final = (
     "at_ms, received_ms, CASE quality WHEN 'good' THEN 0 WHEN 'uncertain' THEN 1 ELSE 2 END"
 )
+_MEASURED: Final = f"CASE WHEN abs(value) <= {MEASURED_MAX} THEN value END"
+"""As roll-ups have it: what lies beyond is no measurement, and no sum of it can be made."""
 _BEFORE: Final = f"""
 WITH told AS ({TOLD}), numbered AS (
     SELECT *, row_number() OVER (ORDER BY {BY_TIME}) AS number FROM told
 )
-SELECT at_ms, value, quality, unit, reason FROM numbered ORDER BY number DESC LIMIT 1
+SELECT at_ms, {_MEASURED}, quality, unit, reason FROM numbered ORDER BY number DESC LIMIT 1
 """  # noqa: S608 - constants of ours
 _PIECES: Final = f"""
 WITH told AS (
     SELECT at_ms, received_ms, quality, samples,
-        CASE WHEN quality = 'good' THEN value END AS value,
+        CASE WHEN quality = 'good' THEN {_MEASURED} END AS value,
         at_ms - (at_ms - $4) % $5 AS step_ms
     FROM ({TOLD}) AS every_sample
 ), followed AS (

@@ -43,7 +43,7 @@ _RAW: Final = {
     "_event": "SELECT at_ms, payload FROM events",
 }
 _ORDER: Final = {
-    "_tag": f"at_ms, {WORST_LAST}, value, value_text",
+    "_tag": f"at_ms, {WORST_LAST}, value, value_text, reason, unit",
     "_state": "at_ms, rev",
     "_event": "at_ms, source, epoch, seq",
 }
@@ -287,7 +287,8 @@ def _cursor(after: str | None, asked: Period) -> tuple[int, int]:
     found = _CURSOR.fullmatch(after)
     if found is None:
         raise QueryRefused(f"{after!r:.40} is no page: use the `after` of the page before")
-    return max(int(found[1]), asked.from_ms), int(found[2])
+    at_ms, skip = int(found[1]), int(found[2])
+    return (at_ms, skip) if at_ms >= asked.from_ms else (asked.from_ms, 0)
 
 
 def _next(items: Sequence[Value], start_ms: int, skip: int) -> str:

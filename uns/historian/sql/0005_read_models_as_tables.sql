@@ -40,7 +40,29 @@ CREATE TABLE stop_spans (
     stop_id TEXT NOT NULL, cell TEXT NOT NULL, state TEXT NOT NULL, reason TEXT,
     start_ms BIGINT NOT NULL, end_ms BIGINT, duration_ms BIGINT, micro BOOLEAN, order_id TEXT
 );
-INSERT INTO stop_spans SELECT * FROM stops;
+INSERT INTO stop_spans
+SELECT
+    stop_id, cell, COALESCE(state, opened_state), COALESCE(reason, opened_reason),
+    COALESCE(start_ms, opened_ms), end_ms, duration_ms, micro, COALESCE(order_id, opened_order_id)
+FROM (
+    SELECT
+        path AS cell,
+        payload ->> 'stop_id' AS stop_id,
+        MAX(CASE WHEN type = 'stopped' THEN payload ->> 'state' END) AS opened_state,
+        MAX(CASE WHEN type = 'stopped' THEN payload ->> 'reason' END) AS opened_reason,
+        MAX(CASE WHEN type = 'stopped' THEN payload ->> 'order_id' END) AS opened_order_id,
+        MIN(CASE WHEN type = 'stopped' THEN at_ms END) AS opened_ms,
+        MAX(CASE WHEN type = 'stop-ended' THEN payload ->> 'state' END) AS state,
+        MAX(CASE WHEN type = 'stop-ended' THEN payload ->> 'reason' END) AS reason,
+        MAX(CASE WHEN type = 'stop-ended' THEN payload ->> 'order_id' END) AS order_id,
+        MAX(as_count(payload ->> 'start_ms')) AS start_ms,
+        MAX(CASE WHEN type = 'stop-ended' THEN at_ms END) AS end_ms,
+        MAX(as_count(payload ->> 'duration_ms')) AS duration_ms,
+        MAX(payload ->> 'micro') = 'true' AS micro
+    FROM events
+    WHERE type IN ('stopped', 'stop-ended')
+    GROUP BY path, payload ->> 'stop_id'
+) AS told;
 
 CREATE TABLE judged_samples AS
 SELECT DISTINCT ON (path, payload ->> 'sample_id')
@@ -146,6 +168,7 @@ WHERE g.at_ms IS NULL OR s.received_ms > g.at_ms
 ORDER BY s.topic, s.rev DESC;
 
 -- newest_ms: of the samples that came since the topic was cleared, the latest instant; -1 for none.
+-- A payload stands as its publisher wrote it: what is no number to every store is not taken for one.
 CREATE TABLE newest_tags (
     topic TEXT NOT NULL, at_ms BIGINT NOT NULL, value DOUBLE PRECISION, value_text TEXT,
     quality TEXT NOT NULL, unit TEXT, received_ms BIGINT NOT NULL, reason TEXT, original TEXT,
@@ -168,19 +191,24 @@ WITH gone AS (
     FROM shown_again AS t LEFT JOIN gone AS g ON g.topic = t.topic
     WHERE g.at_ms IS NULL OR t.received_ms > g.at_ms
     ORDER BY t.topic, t.received_ms DESC
+), numbered AS (
+    SELECT *, CASE WHEN (shown ->> 'timestamp_ms') ~ '^-?([0-9]{1,200}([.][0-9]{1,200})?|[0-9]{1,8}([.][0-9]{1,20})?[eE][+-]?[0-2]?[0-9]{1,2})$'
+        THEN CAST((shown ->> 'timestamp_ms') AS DOUBLE PRECISION) END AS stated_ms
+    FROM again
 ), told AS (
     SELECT
-        topic, CAST((shown ->> 'timestamp_ms') AS BIGINT) AS at_ms,
+        topic, CAST(stated_ms AS BIGINT) AS at_ms,
         CASE WHEN raw = 'true' THEN 1 WHEN raw = 'false' THEN 0
-            WHEN raw LIKE '"%' OR raw = 'null' THEN NULL
-            ELSE CAST(raw AS DOUBLE PRECISION) END AS value,
+            WHEN raw ~ '^-?([0-9]{1,200}([.][0-9]{1,200})?|[0-9]{1,8}([.][0-9]{1,20})?[eE][+-]?[0-2]?[0-9]{1,2})$'
+            THEN CAST(raw AS DOUBLE PRECISION) END AS value,
         CASE WHEN raw IN ('true', 'false') THEN raw
             WHEN raw LIKE '"%' THEN shown ->> 'value'
             WHEN as_count(raw) NOT BETWEEN -9007199254740992 AND 9007199254740992 THEN raw
             END AS value_text,
         shown ->> 'quality' AS quality, shown ->> 'unit' AS unit, received_ms,
         shown ->> 'reason' AS reason, payload AS original
-    FROM again
+    FROM numbered
+    WHERE stated_ms BETWEEN 0 AND 9007199254740992
 )
 SELECT
     COALESCE(a.topic, s.topic),
