@@ -347,6 +347,7 @@ def test_a_half_written_file_waits_for_its_other_half(hub: RunningHub, inbox: In
         file.write(content[20:])
     inbox.wait("done", "H-1.json")
     assert not (inbox.root / "error" / "H-1.json").exists()
+    eventually(lambda: _rows(hub, _released("H-1")), 30, "H-1 is on record")
     assert len(_rows(hub, _released("H-1"))) == 1
 
 

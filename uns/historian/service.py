@@ -32,8 +32,7 @@ from uns.model.plant import Plant, Retention
 from uns.mqtt.client import BATCH, MqttClient
 from uns.mqtt.message import Message, Outgoing, Session
 
-BATCH_S: Final = 0.4
-"""A commit costs its planning, whatever is in it: on DuckDB some 30 ms."""
+BATCH_S: Final = 0.2
 BATCH_MESSAGES_MAX: Final = 5_000
 BATCH_BYTES_MAX: Final = 16_000_000
 IDLE_S: Final = 0.5
