@@ -103,7 +103,7 @@ def running(data: Path, *options: str) -> Iterator[RunningHub]:
     )
     hub = RunningHub(data, process, started_s)
     try:
-        eventually((data / "connection.json").exists, 20, "connection.json")
+        eventually((data / "connection.json").exists, 60, "connection.json")
         yield hub
     finally:
         if process.poll() is None:

@@ -253,6 +253,9 @@ def test_a_page_is_no_more_than_is_asked_for(filled: str) -> None:
             reader.heard.clear()
         assert values.last_of(reader, [QUIET])[0].topic == QUIET
         assert reader.rows == 1
+        reader.heard.clear()
+        assert len(values.last(reader, "#", limit=1).items) == 1
+        assert reader.rows == 3, "two of tags, where there are three, and the state"
 
 
 def test_a_cleared_topic_shows_nothing(location: str) -> None:

@@ -124,6 +124,7 @@ class SimBroker:
         for session in list(self._sessions.values()):
             if session.line:
                 session.line.end()
+                session.line = None
         if forget:
             self._on_disk = ({}, [])
         retained, sessions = self._on_disk

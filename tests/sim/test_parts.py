@@ -108,6 +108,23 @@ def test_an_acknowledged_message_is_gone_after_a_crash(tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
+def test_what_was_on_its_way_to_a_broker_that_was_killed_is_never_heard(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        async with client("a") as a:
+            await a.connected.wait()
+            (connection,) = world.net.connections
+            connection.stall()
+            for n in range(20):
+                await a.send(f"acme/late/{n}", b"1", retain=True)
+            world.broker.crash()
+        world.broker.start()
+        connection.go_on()
+        await asyncio.sleep(1)
+        assert world.broker.retained == {}
+
+    play(tmp_path, script)
+
+
 def test_an_autosave_brings_sessions_and_retained_topics_back(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         async with client("a") as a:

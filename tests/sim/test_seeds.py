@@ -4,6 +4,7 @@
 --seed N --trace` shows all that happened.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -12,11 +13,17 @@ from typing import Final
 import pytest
 
 from tests.sim.nemesis import FAULTS
-from tests.sim.run import plan_of, simulate
+from tests.sim.run import plan_of, run, simulate
+from tests.sim.tally import CELLS
+from tests.sim.world import AGAIN_S, Plan, World
 
 SEEDS: Final = 200
 CHUNK: Final = 20
 SAME: Final = (0, 7, 12)
+ONCE_STUCK: Final = {
+    "two claims of one epoch, of which each owner saw the other's": (3848, 5105),
+    "a runner whose window was full of what waited for what was lost": (7048,),
+}
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
@@ -28,6 +35,27 @@ def test_no_seed_finds_anything(first: int) -> None:
         if outcome.findings:
             found[seed] = outcome.findings[:3]
     assert not found
+
+
+@pytest.mark.parametrize("seeds", ONCE_STUCK.values(), ids=ONCE_STUCK)
+def test_what_was_stuck_once_gets_live_again(seeds: tuple[int, ...]) -> None:
+    assert [simulate(seed).findings for seed in seeds] == [[] for _ in seeds]
+
+
+def test_a_role_that_nobody_runs_any_more_runs_again_whoever_ended_last() -> None:
+    async def script(world: World) -> None:
+        first, second = world.of("runner-housing")
+        await asyncio.sleep(2.0)
+        world.start(second)
+        await first.over(within_s=10.0)
+        assert second.task
+        assert not first.runs
+        second.task.cancel()
+        await second.over(within_s=10.0)
+        await asyncio.sleep(2 * AGAIN_S)
+        assert first.runs
+
+    assert not run(Plan(1, tuple(CELLS)[:1]), script).findings
 
 
 def test_the_seeds_use_every_fault() -> None:

@@ -84,10 +84,11 @@ class Instance:
 class SimOutbox(Outbox):
     """The real outbox; a dead process writes nothing."""
 
-    def __init__(self, path: Path, process: Process, clock: Callable[[], int]) -> None:
+    def __init__(self, path: Path, process: Process, world: "World") -> None:
         process.step()
         self._process = process
-        super().__init__(path, clock=clock)
+        chance = world.rng(f"{process.name} epochs").randrange
+        super().__init__(path, clock=world.wall_ms, chance=chance)
         process.at_death.append(self.close)
 
     def append(self, *args: Any, **options: Any) -> list[Entry]:
@@ -191,16 +192,17 @@ class World:
         if not was_alive:
             return
         self.trace.note("end", process.name, type(error).__name__)
-        fenced = error is not None and is_fenced(error)
-        if error and not fenced:
+        if error and not is_fenced(error):
             self.errors.append(f"{process.name} crashed: {_leaves(error)}")
-        rivals = [other for other in self.of(instance.role) if other.runs]
-        if instance.wanted and not (fenced and rivals):
-            self.loop.call_later(AGAIN_S, self._again, instance)
+        self.loop.call_later(AGAIN_S, self._again, instance.role)
 
-    def _again(self, instance: Instance) -> None:
-        if instance.wanted and not any(other.runs for other in self.of(instance.role)):
-            self.start(instance)
+    def _again(self, role: str) -> None:
+        """What nobody runs any more, whoever ended last, runs again where it should."""
+        able = self.of(role)
+        if not any(one.runs for one in able):
+            for one in able:
+                if one.wanted:
+                    self.start(one)
 
     def _instances(self) -> Iterator[Instance]:
         box = self.folder
@@ -232,7 +234,7 @@ class World:
 
     def _source(self, source: str) -> Callable[[Instance, Process], Coroutine[Any, Any, None]]:
         async def work(instance: Instance, process: Process) -> None:
-            instance.outbox = SimOutbox(instance.path, process, self.wall_ms)
+            instance.outbox = SimOutbox(instance.path, process, self)
             wiring = SourceWiring(
                 source=source,
                 ledger=self.ledger,
@@ -251,7 +253,7 @@ class World:
     def _runner(self, line: str) -> Callable[[Instance, Process], Coroutine[Any, Any, None]]:
         async def work(instance: Instance, process: Process) -> None:
             rng = self.rng(process.name)
-            instance.outbox = SimOutbox(instance.path, process, self.wall_ms)
+            instance.outbox = SimOutbox(instance.path, process, self)
 
             def visit() -> MqttClient:
                 name = f"visitor-{rng.getrandbits(32):x}"

@@ -37,7 +37,7 @@ async def test_an_answer_from_before_the_record_grew_passes_over_nothing() -> No
     intake.offer(taken(4), 0)
     filling.step(LATE_S)
     await asyncio.sleep(0)
-    record.on_record, record.recorded = [taken(2).event, taken(3).event], Mark(1, 4)
+    record.on_record, record.recorded = [taken(seq).event for seq in (2, 3, 4)], Mark(1, 4)
     recorded[SOURCE] = Mark(1, 4)
     assert await answered(filling, record) == ([], None)
     assert marks == {SOURCE: Mark(1, 1)}

@@ -71,14 +71,19 @@ def due(intake: Intake, now_s: float, recorded: dict[str, Mark] | None = None) -
     return list(intake.wants(recorded or {}, now_s))
 
 
-def test_an_old_hole_is_looked_up_and_waited_for_as_long_as_its_source_may_send_it() -> None:
+def test_an_old_hole_is_looked_up_and_what_its_source_still_has_is_let_go() -> None:
     marks = {SOURCE: Mark(1, 1)}
     intake = Intake(marks, lambda _: None)
     for seq in (4, 5):
         intake.offer(taken(seq), 0)
     assert due(intake, LOOK_UP_AFTER_S) == []
     assert due(intake, LATE_S) == [Want(SOURCE, 1, 2, 3)]
+    assert intake.take_let_go() == []
     assert intake.searched(Want(SOURCE, 1, 2, 3), Mark(1, 1), LATE_S) == ([], None)
+    assert [message.mid for message in intake.take_let_go()] == [4, 5]
+    assert (intake.held, intake.take_let_go(), marks) == (0, [], {SOURCE: Mark(1, 1)})
+    for seq in (4, 5):
+        assert intake.offer(taken(seq), LATE_S) == ([], [])
     assert due(intake, LATE_S + LOOK_UP_AFTER_S) == []
     assert due(intake, 2 * LATE_S) == [Want(SOURCE, 1, 2, 3)]
     intake.offer(taken(2), LATE_S)

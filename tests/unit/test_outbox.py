@@ -4,13 +4,15 @@ import json
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from uns.fold import Draft, Mark
 from uns.runtime.errors import OutboxFull
-from uns.runtime.outbox import Outbox
+from uns.runtime.outbox import BEHIND_MS, CHANCE_MS, Outbox
 
 LINE = "acme/berlin/machining/housing"
 SOURCE = "plc-machining:acme.berlin.machining.housing"
@@ -195,8 +197,27 @@ def test_an_outbox_made_when_the_clock_had_gone_back_begins_behind_the_record(pa
     box = Outbox(path, clock=lambda: 1_000)
     box.append([(SOURCE, counted(1))])
     assert box.reconcile({SOURCE: Mark(5_000, 7)})
-    assert not box.reconcile({SOURCE: Mark(5_001, 1)})
-    assert [(e.epoch, e.seq) for e in box.unsettled()] == [(5_001, 1)]
+    assert 5_000 < box.epoch < 5_000 + BEHIND_MS + CHANCE_MS
+    assert not box.reconcile({SOURCE: Mark(box.epoch, 1)})
+    assert [(e.epoch, e.seq) for e in box.unsettled()] == [(box.epoch, 1)]
+
+
+def _life(original: Path, name: str, now_ms: int, chance: Callable[[int], int]) -> int:
+    """The epoch in which a copy of a file goes on, of which no record tells anything."""
+    copy = original.with_name(name)
+    copy.write_bytes(original.read_bytes())
+    with closing(Outbox(copy, clock=lambda: now_ms, chance=chance)) as box:
+        return box.epoch
+
+
+def test_lives_of_one_copy_share_no_epoch_though_the_clock_went_back_behind_it(path: Path) -> None:
+    made_ms, low, high = 1_795_410_000_000, (lambda _: 0), (lambda below: below - 1)
+    Outbox(path, clock=lambda: made_ms).close()
+    back_ms = made_ms - 2_500_000
+    first, later = _life(path, "a", back_ms, high), _life(path, "b", back_ms + 5_000, low)
+    again = _life(path, "c", back_ms, low)
+    assert made_ms < again < first < later
+    assert _life(path, "d", made_ms + BEHIND_MS + CHANCE_MS, low) > later
 
 
 def test_an_outbox_that_the_record_knows_well_goes_on(path: Path) -> None:

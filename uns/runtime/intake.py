@@ -3,8 +3,10 @@
 An early event is held, unacknowledged, until the ones before it arrive (their source resends
 them). What does not come for a while is looked up on record. What the record passed over is passed
 over here; what it does not have and a source of a later epoch cannot say any more becomes a `gap`
-fact: loss is said, never silent. Else the source still has it, however long that takes. After a
-crash sources take turns as they did before it.
+fact: loss is said, never silent. Else the source still has it, however long that takes: what is
+held behind it is let go, for its source has that as well, and acks go in order: one message held
+for long fills the broker's window, and nothing else is heard. After a crash sources take turns as
+they did before it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,6 +56,7 @@ class Intake:
         self._marks = marks
         self._baseline = baseline
         self._held: dict[str, dict[Mark, Taken]] = {}
+        self._let_go = list[Message]()
         self._since_s: dict[str, float] = {}
         self._turns = [run for run in turns if run.mark > marks.get(run.source, Mark(0, 0))]
         self._turns_since_s: float | None = None
@@ -111,7 +114,8 @@ class Intake:
 
         It is a gap, unless the record counts it (then it was refused, or is no event there). The
         gap is a fact without time and witness of its own: see `said`. An epoch is over when the
-        record has a later one: what was said of it stands before that.
+        record has a later one: what was said of it stands before that. What waits for something
+        that its source may still say is let go: see `take_let_go`.
         """
         known = recorded or Mark(0, 0)
         if want.last is None and known.epoch > want.epoch:
@@ -123,8 +127,15 @@ class Intake:
                 self._pass_over(hole, end)
             elif known.epoch > end.epoch:
                 gap = self._pass_over(hole, end)
+            else:
+                self._let_go += _messages(self._held.pop(want.source).values())
         self._since_s[want.source] = now_s
         return list(self._follow(now_s)), gap
+
+    def take_let_go(self) -> list[Message]:
+        """What was held behind a hole until neither source nor record had filled it (ack them)."""
+        let_go, self._let_go = self._let_go, []
+        return let_go
 
     def go_on(self, now_s: float) -> list[Taken]:
         """No more turns, if the one whose turn it is does not come: what may be folded then."""

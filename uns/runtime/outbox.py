@@ -14,6 +14,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from secrets import randbelow
 from typing import Final, NamedTuple
 
 from uns.codec import encode_document, encode_event
@@ -38,6 +39,9 @@ create table if not exists memory (key text primary key, value text not null);
 _ENTRY: Final = "position, source, epoch, seq, id, topic, payload"
 _BY_ID: Final = f"select {_ENTRY} from entry where id = ?"  # noqa: S608 - ours
 NEVER_MS: Final = 2**62
+BEHIND_MS: Final = 3_600_000
+"""A clock that went back behind an epoch names the next ones by so much more, or a multiple."""
+CHANCE_MS: Final = 1_000
 _OLDEST: Final = (
     "and not exists (select 1 from entry as o where o.source = e.source and o.epoch < e.epoch)"
 )
@@ -59,12 +63,18 @@ class Outbox:
     """One file; one process at a time. `bytes_max` bounds the disk; beyond it OutboxFull.
 
     clock: wall time in ms; it names epochs and tells how long entries wait.
+    chance: a whole number from 0 to below the one given.
     """
 
     def __init__(
-        self, path: Path, *, bytes_max: int = BYTES_MAX, clock: Callable[[], int] = wall_ms
+        self,
+        path: Path,
+        *,
+        bytes_max: int = BYTES_MAX,
+        clock: Callable[[], int] = wall_ms,
+        chance: Callable[[int], int] = randbelow,
     ) -> None:
-        self._clock = clock
+        self._clock, self._chance = clock, chance
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("pragma journal_mode=wal")
@@ -260,7 +270,7 @@ class Outbox:
         An id that was given keeps standing; one that was made of source, epoch and seq is made
         again.
         """
-        epoch, last = max(self._clock(), after + 1, self.epoch + 1), dict[str, int]()
+        epoch, last = self._later_than(max(after, self.epoch)), dict[str, int]()
         with self._db:
             self._db.execute("begin immediate")
             for row in self._db.execute(
@@ -274,6 +284,16 @@ class Outbox:
         self.epoch, self._opened, self._brought = epoch, self._last_position(), None
         self._look_back()
         return epoch
+
+    def _later_than(self, epoch: int) -> int:
+        """An epoch that another life of the same copy does not choose, even if no record tells it.
+
+        Also behind an epoch the clock moves on: a later life has the later number. Of two that read
+        the same on their clocks, chance makes two.
+        """
+        now_ms = self._clock()
+        behind_ms = max(0, epoch + 1 - now_ms)
+        return now_ms + -(-behind_ms // BEHIND_MS) * BEHIND_MS + self._chance(CHANCE_MS)
 
     def _look_back(self) -> None:
         """Whether an epoch before this one has to be settled first, by source."""

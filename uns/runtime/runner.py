@@ -240,7 +240,7 @@ class Runner(Generic[S]):
         outputs += self._fold(filled.taken)
         if filled.gap:
             outputs.append(said(filled.gap, self._name, self._w.clock()))
-        self._w.client.ack(without_effect)
+        self._w.client.ack([*without_effect, *self._intake.take_let_go()])
         if outputs or self._folded or self._tell_all:
             await self._commit(outputs)
         await self._tick(loop_s)
