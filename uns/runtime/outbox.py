@@ -38,6 +38,7 @@ create table if not exists memory (key text primary key, value text not null);
 _ENTRY: Final = "position, source, epoch, seq, id, topic, payload"
 _BY_ID: Final = f"select {_ENTRY} from entry where id = ?"  # noqa: S608 - ours
 NEVER_MS: Final = 2**62
+LAST: Final = "\U0010ffff"  # behind every other character
 _OLDEST: Final = (
     "and not exists (select 1 from entry as o where o.source = e.source and o.epoch < e.epoch)"
 )
@@ -117,9 +118,9 @@ class Outbox:
         return str(row[0]) if row else None
 
     def recall_all(self, prefix: str) -> dict[str, str]:
-        """All that was remembered under keys with a prefix."""
+        """All that was remembered under keys with a prefix: a range of the index, however many."""
         rows = self._db.execute(
-            "select key, value from memory where substr(key, 1, ?) = ?", (len(prefix), prefix)
+            "select key, value from memory where key >= ? and key < ?", (prefix, prefix + LAST)
         )
         return dict(rows.fetchall())
 
