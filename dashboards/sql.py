@@ -36,15 +36,18 @@ known_until AS (
 )"""
 """How far the record goes within the chosen time: what came later is not known."""
 
-CLOSED: Final = """
+LONGEST_MS: Final = 17 * 86_400_000
+"""No shift is longer than a day, no pause between shifts than the days that a calendar looks at."""
+
+CLOSED: Final = f"""
 closed AS (
     SELECT *, end_ms - start_ms AS elapsed_ms
     FROM oee_intervals
-    WHERE line = ANY (ARRAY[${line:sqlstring}]::text[])
-        AND start_ms BETWEEN ${__from} - 86400000 AND ${__to}
-        AND GREATEST(start_ms, end_ms) > ${__from} AND GREATEST(start_ms, end_ms) <= ${__to}
-)"""
-"""Closed in the chosen time, each interval whole; none is longer than a shift, no shift than a day.
+    WHERE line = ANY (ARRAY[${{line:sqlstring}}]::text[])
+        AND start_ms BETWEEN ${{__from}} - {LONGEST_MS} AND ${{__to}}
+        AND GREATEST(start_ms, end_ms) > ${{__from}} AND GREATEST(start_ms, end_ms) <= ${{__to}}
+)"""  # noqa: S608 - a constant of ours
+"""Closed in the chosen time, each interval whole; none is longer than a shift or a pause.
 
 One that runs backwards takes back its like.
 """

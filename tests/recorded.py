@@ -2,16 +2,17 @@
 
 from typing import Any, Final
 
-from tests.speech import NOON, Sent, new_writer, record
+from tests.speech import NOON, READERS, Sent, new_writer, record
 from uns.historian.duckdb_store import DuckDbStore
 from uns.historian.postgres_store import PostgresStore
 from uns.historian.reader import open_reader
+from uns.historian.retention import Keep
 from uns.historian.rollups import GRACE_MS
 from uns.historian.series import HOUR_MS
 from uns.historian.store import open_store
 from uns.model.plant import Retention
 
-KEEP: Final = Retention()
+KEEP: Final = Keep(Retention(), READERS.topics())
 AN_HOUR_LATER: Final = NOON + HOUR_MS + GRACE_MS
 
 
@@ -29,7 +30,7 @@ class Recorded:
         """Record messages as one batch."""
         record(self.writer, *messages)
 
-    def tended(self, now_ms: int = AN_HOUR_LATER, keep: Retention = KEEP) -> int:
+    def tended(self, now_ms: int = AN_HOUR_LATER, keep: Keep = KEEP) -> int:
         """Tend until there is nothing more to do; the steps that took."""
         steps = 1
         while self.store.tend(keep, now_ms):

@@ -21,7 +21,10 @@ from tools.postgres import Server
 DRAIN_S_MAX: Final = 1_800.0
 WAITING_MAX: Final = 2_000_000
 MEGABYTE: Final = 1_000_000
-RSS_MB_MAX: Final = {"historian": 400, "generator": 250, "broker": 1_200}
+RSS_MB_MAX: Final = {"historian": 200, "generator": 250, "broker": 1_200}
+"""The historian's, whatever is queued: 65 as it starts, 16 in its inbox, two batches of 4 with
+their rows beside the messages, some 30; half as much again for what the allocator does not give
+back. The broker's is its queue, 256 MiB for one session, and what it keeps of each message."""
 
 
 class Scale(NamedTuple):

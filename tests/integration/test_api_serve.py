@@ -22,6 +22,7 @@ from tests.served import fill
 from tests.speech import MILL, NOON
 from tests.terminal import UNS, Cli
 from uns.cli.folder import Folder, locked, write_connection
+from uns.cli.serving import ServeOptions, in_the_clear
 from uns.cli.store import store_location
 from uns.codec import encode_tag
 from uns.runtime.clock import load_clock, save_clock, start_clock
@@ -97,6 +98,19 @@ def test_what_the_hub_says_is_heard_live(folder: Folder, mosquitto: RunningBroke
         assert seen[1] >= 100
 
 
+def test_any_name_of_the_loopback_is_our_own(folder: Folder) -> None:
+    with serving(folder, "--host", "127.0.0.2") as where:
+        assert httpx.get(f"{where['api']}/plant").status_code == HTTPStatus.OK
+
+
+def test_whether_a_token_goes_in_the_clear_is_known(tmp_path: Path) -> None:
+    elsewhere = ServeOptions("0.0.0.0", 0, TOKEN)  # noqa: S104 - nothing listens there
+    assert in_the_clear(elsewhere)
+    assert not in_the_clear(elsewhere._replace(host="127.0.0.2"))
+    assert not in_the_clear(elsewhere._replace(tls=(tmp_path, tmp_path)))
+    assert not in_the_clear(elsewhere._replace(token=None))
+
+
 def test_elsewhere_it_listens_with_a_token_and_tls(folder: Folder, tmp_path: Path) -> None:
     ours = issued("localhost", uri=None)
     pem, key = tmp_path / "server.pem", tmp_path / "server.key"
@@ -126,6 +140,8 @@ def test_what_cannot_be_served_says_why(uns: Cli, folder: Folder, tmp_path: Path
         refusal = uns.fails(2, "serve", "--host", host, *data)
         assert f"--host {host} can be reached from elsewhere: give a token" in refusal
     assert "16 characters" in uns.fails(2, "serve", "--token", "short", *data)
+    for token in ("a token of two or more words", "geheimnisträger-der-anlage"):
+        assert "no header can say" in uns.fails(2, "serve", "--token", token, *data)
     nothing = tmp_path / "nothing.pem"
     assert "nothing.pem" in uns.fails(2, "serve", "--certificate", nothing, *data)
     assert "both" in uns.fails(2, "serve", "--key", folder.plant, *data)

@@ -14,9 +14,11 @@ import pytest
 
 from dashboards.expand import Query, Value, Window, choices, expanded, queries, window
 from dashboards.export import BOARDS
+from dashboards.sql import CLOSED, statement
 from tests.plant_history import PlantHistory
 from tests.simulated import example_plant
-from tests.speech import LINE, MILL, Sent, event, output
+from tests.speech import LINE, MILL, Sent, event, new_writer, output
+from tests.speech import record as wrote
 from tests.stores import own_database
 from uns.codec import encode_tag
 from uns.historian.store import open_store
@@ -262,6 +264,23 @@ def test_the_graph_is_what_an_independent_walk_finds_in_both_directions(record: 
     assert made_of
     assert len(into | made_of) < 1_000
     assert {(edge["source"], edge["target"]) for edge in shown} == into | made_of
+
+
+def test_a_weekend_counts_where_it_ends(servers: dict[str, str]) -> None:
+    weekend_ms = 64 * 3_600_000
+    planned = dict.fromkeys(("pq", "gq", "sq", "rq", "ideal_ms", "ideal_good_ms"), 0)
+    body = {"element": "planned", "state": "IDLE", "shift_id": "off", "policy_id": "p", **planned}
+    span = {"start_ms": END_MS - weekend_ms, "end_ms": END_MS, "order_id": None, "item": None}
+    with own_database(servers["timescaledb"]) as dsn:
+        store = open_store(dsn, lambda: END_MS)
+        said = output(1, "oee", "oee-interval", {**body, **span}, at_ms=END_MS)
+        wrote(new_writer(store), said, received_ms=END_MS)
+        store.close()
+        asked = statement(CLOSED, select="\nSELECT elapsed_ms FROM closed")
+        during = window(END_MS - 3_600_000, END_MS + 3_600_000)
+        with psycopg.connect(dsn, autocommit=True) as db:
+            found = Record(db).ask(expanded(asked, during, {"line": [LINE]}, timescale=True))
+    assert [row["elapsed_ms"] for row in found.rows] == [weekend_ms]
 
 
 def beyond(start: str, pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:

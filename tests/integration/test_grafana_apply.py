@@ -381,6 +381,15 @@ def test_apply_as_a_user_runs_it(recorded: Path, grafana: Grafana) -> None:
     assert "not ours" in foreign.stderr
 
 
+def test_what_was_done_before_an_error_is_told(recorded: Path, grafana: Grafana) -> None:
+    command = ("grafana", "apply", "--url", grafana.url, "--token", TOKEN, "--data", str(recorded))
+    told = uns(*command, "--json")
+    assert told.returncode == 1
+    assert "set UNS_READER_PASSWORD" in told.stderr
+    done = [(step["kind"], step["action"]) for step in json.loads(told.stdout)["steps"]]
+    assert done == [("folder", "create")] * len(provision.FOLDERS)
+
+
 def test_without_the_client_it_says_what_to_install(
     recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ out (a recorded one), what would be run then, and that the Apache edition refuse
 statements for its licence and for nothing else: names and arguments are right.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -54,6 +54,35 @@ def test_only_the_community_edition_is_asked_to_pack_and_only_once() -> None:
     assert editions.not_yet_asked(community, Licensed("timescale", packed=True)) == ()
 
 
+CATALOGUE: Final = """
+CREATE SCHEMA timescaledb_information;
+CREATE TABLE timescaledb_information.hypertables AS
+    SELECT current_schema() AS hypertable_schema, 'samples' AS hypertable_name,
+        true AS compression_enabled;
+CREATE TABLE timescaledb_information.jobs AS
+    SELECT current_schema() AS hypertable_schema, 'samples' AS hypertable_name, proc_name
+    FROM (VALUES ('policy_reorder')) AS known(proc_name);
+"""
+"""What the Community edition says of itself when it was stopped between two statements."""
+
+
+@pytest.mark.parametrize("location", SERVERS[:1], indirect=True)
+def test_what_was_half_asked_for_is_asked_again(location: str) -> None:
+    community = editions.TIMESCALE_COMMUNITY
+    with psycopg.connect(location, autocommit=True) as db:
+
+        def missing() -> tuple[str, ...]:
+            return editions.not_yet_asked(community, lambda sql: db.execute(SQL(sql)).fetchall())
+
+        db.execute(SQL(CATALOGUE))
+        assert missing() == editions.COMPRESSION
+        db.execute(
+            "INSERT INTO timescaledb_information.jobs"
+            " VALUES (current_schema(), 'samples', 'policy_compression')"
+        )
+        assert missing() == ()
+
+
 @pytest.mark.parametrize("location", SERVERS[1:], indirect=True)
 def test_apache_refuses_what_community_is_asked_for_by_its_licence_only(location: str) -> None:
     store = PostgresStore(location, lambda: NOON)
@@ -67,7 +96,8 @@ def test_apache_refuses_what_community_is_asked_for_by_its_licence_only(location
                 db.execute(SQL(sql))
             except errors.FeatureNotSupported as error:
                 refused.append((sql, str(error)))
-        assert db.execute("SELECT samples_now_ms()").fetchone() == (NOON,)
+        db.execute("SET search_path TO pg_catalog")
+        assert db.execute("SELECT public.samples_now_ms()").fetchone() == (NOON,)
         assert db.execute(SQL(editions.COMPRESSED)).fetchall() == []
     assert [sql for sql, _ in refused] == list(editions.COMPRESSION[-2:])
     assert all("apache" in why for _, why in refused)

@@ -135,6 +135,27 @@ def test_what_was_told_twice_or_oddly_is_brought_forward(location: str) -> None:
     assert shown == [("float", NOON, 2.5)]
 
 
+def test_counts_are_whole_numbers_on_every_store(location: str) -> None:
+    store = open_store(location, lambda: NOON)
+    store.known()
+    store.close()
+    words = (
+        "'7'",
+        "'-3'",
+        "'12.5'",
+        "'1e3'",
+        "' 7'",
+        "'x'",
+        "NULL",
+        f"'{9 * 10**17}'",
+        f"'{10**18}'",
+    )
+    asked = ", ".join(f"as_count({word})" for word in words)
+    with open_reader(location) as reader:
+        found = reader.query(f"SELECT {asked}").rows
+    assert found == [(7, -3, None, None, None, None, None, 9 * 10**17, None)]
+
+
 def test_an_old_store_goes_on_as_a_new_one(old_store: str) -> None:
     store = open_store(old_store, lambda: NOON)
     gone = cleared(f"{LINE}/_state/oee")

@@ -5,6 +5,7 @@ import json
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.brokers import bounded
+from tests.brokers import bounded, until
 from tests.speech import NOON, event, new_writer, record, tag
 from uns.historian.answers import ROWS_MAX, TIMEOUT_S_MAX, Question, Result
 from uns.historian.duckdb_store import DuckDbStore
@@ -200,6 +201,14 @@ def test_a_store_that_is_not_there_is_said(location: str) -> None:
     assert "nobody" not in str(error.value)
 
 
+def test_who_cannot_wait_so_long_does_not(shared_location: str) -> None:
+    with open_reader(shared_location).within(0.3) as impatient:
+        with pytest.raises(QueryTimeout, match=r"stopped after 0\.3 s"):
+            impatient.query(slow(shared_location), timeout_s=TIMEOUT_S_MAX)
+        with pytest.raises(QueryRefused):
+            impatient.query("SELECT 1", timeout_s=0)
+
+
 class Held:
     """A DuckDB store that a historian holds, and its readers."""
 
@@ -260,6 +269,50 @@ async def test_the_port_answers_its_owner_only(tmp_path: Path) -> None:
             assert (await held.raw(tmp_path, line))["error"] == "QueryRefused"
         good = json.dumps({"token": token, "sql": "SELECT 1 AS a"}).encode()
         assert (await held.raw(tmp_path, good))["rows"] == [[1]]
+    held.store.close()
+
+
+@bounded
+async def test_what_nobody_waits_for_is_not_asked(tmp_path: Path) -> None:
+    asked, go_on = list[str](), threading.Event()
+
+    def answer(question: Question) -> Result:
+        asked.append(question.sql)
+        go_on.wait(30)
+        return Result(("a",), [(1,)], truncated=False)
+
+    held = Held(tmp_path)
+    async with query_port(tmp_path, answer):
+        first = asyncio.create_task(held.ask("first"))
+        await until(lambda: asked == ["first"])
+        known = json.loads((tmp_path / FILE).read_text())
+        reader, writer = await asyncio.open_connection(known["host"], known["port"])
+        writer.write(json.dumps({"token": known["token"], "sql": "abandoned"}).encode() + b"\n")
+        writer.write_eof()
+        assert await reader.read() == b"", "it is let go at once"
+        writer.close()
+        go_on.set()
+        assert (await first).rows == (await held.ask("last")).rows == [(1,)]
+    assert asked == ["first", "last"]
+    held.store.close()
+
+
+@bounded
+async def test_a_port_that_has_others_to_answer_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uns.historian.query_port.GRACE_S", 0.1)
+    go_on = threading.Event()
+
+    def answer(_question: Question) -> Result:
+        go_on.wait(30)
+        return Result((), [], truncated=False)
+
+    held = Held(tmp_path)
+    async with query_port(tmp_path, answer):
+        with pytest.raises(QueryTimeout, match="has others to answer"):
+            await held.ask("SELECT 1", timeout_s=0.1)
+        go_on.set()
     held.store.close()
 
 

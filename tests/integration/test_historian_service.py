@@ -277,6 +277,7 @@ async def test_a_whole_process_is_read_while_it_runs_and_after(
         plant=mosquitto.plant,
         location=location,
         client=MqttClient(mosquitto.address("historian"), "historian"),
+        voice=MqttClient(mosquitto.address("historian"), "voice", clean_session=True),
         clock=lambda: NOON,
         processors=PROCESSORS,
     )

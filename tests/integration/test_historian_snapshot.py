@@ -107,6 +107,22 @@ def test_a_topic_that_was_cleared_while_the_clock_stepped_back_is_gone(told: Tol
         assert queries.newest(reader) == {SPEED: tag(1, NOON).payload}
 
 
+def test_what_comes_while_a_snapshot_is_read_is_not_in_it(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told.at(NOON, tag(1, NOON), OEE)
+    read = queries.newest
+
+    def overtaken(reader: Reader, wanted: queries.Wanted) -> dict[str, bytes]:
+        told.at(NOON + 9, tag(2, NOON + 9), cleared(OEE.topic))
+        return read(reader, wanted)
+
+    monkeypatch.setattr(queries, "newest", overtaken)
+    with told.reader as reader:
+        found = queries.snapshot(reader, NOON + 8)
+    assert found == {SPEED: tag(1, NOON).payload, OEE.topic: OEE.payload}
+
+
 def test_a_snapshot_of_more_than_a_page(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = [state(f"order/p{n}", 1, {"n": n}) for n in range(7)]
     told.at(NOON, *documents)

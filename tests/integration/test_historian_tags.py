@@ -26,6 +26,8 @@ SUMS: Final = (
 )
 MINUTES: Final = f"SELECT at_ms - $1, {SUMS} FROM tag_minutes ORDER BY at_ms"  # noqa: S608 - constants of this test
 HOURS: Final = f"SELECT topic, unit, at_ms, {SUMS} FROM tag_hours"  # noqa: S608 - constants of this test
+PAGE: Final = 8_192
+STAGED_SIZE: Final = "SELECT pg_relation_size(oid) FROM pg_class WHERE relname = 'new_buckets'"
 
 
 def said(value: Scalar, at_ms: int, quality: Quality = "good", unit: str | None = "rpm") -> Sent:
@@ -150,6 +152,26 @@ def test_sums_are_total_whatever_was_measured(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize("location", SERVERS, indirect=True)
+def test_steps_leave_nothing_behind(recorded: Recorded) -> None:
+    sizes = set()
+    for hour in range(4):
+        minutes = range(NOON + hour * HOUR_MS, NOON + (hour + 1) * HOUR_MS, MINUTE_MS)
+        recorded.says(*(said(1, at_ms) for at_ms in minutes))
+        assert recorded.tended(AN_HOUR_LATER + hour * HOUR_MS) == 2
+        sizes |= set(recorded.rows(STAGED_SIZE))
+    assert recorded.rows("SELECT count(*) FROM tag_minutes") == [(4 * 60,)]
+    assert sizes == {(PAGE,)}
+
+
+def test_late_samples_of_all_ages_stand_once(recorded: Recorded) -> None:
+    days = [said(day, NOON - day * 40 * HOUR_MS) for day in range(50)]
+    recorded.says(*days)
+    recorded.restarts()
+    recorded.says(*days, *(said(day, NOON - day * 40 * HOUR_MS + 1) for day in range(50)))
+    assert recorded.rows("SELECT count(*), count(DISTINCT at_ms) FROM tags") == [(100, 100)]
+
+
+@pytest.mark.parametrize("location", SERVERS, indirect=True)
 def test_who_took_over_late_looks_again_before_it_names_anything(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +189,17 @@ def test_who_took_over_late_looks_again_before_it_names_anything(
     assert recorded.rows("SELECT count(*) FROM tag_series") == [(1,)]
 
 
+BUILT_ON_TAGS: Final = """
+CREATE VIEW speeds AS SELECT topic, value, unit FROM tags;
+CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS n FROM tags;
+GRANT SELECT ON tags TO pg_monitor
+"""
+MAY_READ: Final = "SELECT has_table_privilege('pg_monitor', 'tags', 'SELECT')"
+REFUSES_COPIES: Final = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'copied' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON tag_series EXECUTE FUNCTION refuse()
+"""
 OLD_SAMPLES: Final = f"""
 INSERT INTO tag_samples VALUES
     ('{SPEED}', {NOON}, 71, NULL, 'good', 'rpm', {NOON}, NULL, '{{"value":71.0}}'),
@@ -188,6 +221,41 @@ def test_samples_of_an_older_hub_are_numbered_and_wait_for_their_sums(location: 
     recorded.tended(AN_HOUR_LATER + HOUR_MS)
     sums = recorded.rows("SELECT n, good_n, value_sum, unit FROM tag_hours ORDER BY at_ms, n")
     assert sums == [(1, 0, None, None), (2, 1, 71, "rpm"), (1, 1, 1, "rpm")]
+    recorded.store.close()
+
+
+@pytest.mark.parametrize("location", SERVERS, indirect=True)
+def test_what_others_built_on_tags_stays(location: str) -> None:
+    older_schema(location, 6)
+    run(location, OLD_SAMPLES)
+    run(location, BUILT_ON_TAGS)
+    recorded = Recorded(location)
+    recorded.says(said(5, NOON + 5))
+    recorded.store.close()
+    speeds = recorded.rows("SELECT value FROM speeds WHERE unit = 'rpm' ORDER BY value")
+    assert speeds == [(1,), (5,), (71,), (None,)]
+    assert recorded.rows(MAY_READ) == [(True,)]
+    run(location, "REFRESH MATERIALIZED VIEW counted")
+    assert recorded.rows("SELECT n FROM counted") == [(5,)]
+
+
+@pytest.mark.parametrize("location", SERVERS, indirect=True)
+def test_who_reads_for_long_delays_a_step_before_it_copies(
+    location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "LOCK_WAIT_S", 0.1)
+    older_schema(location, 6)
+    run(location, OLD_SAMPLES)
+    run(location, REFUSES_COPIES)
+    with psycopg.connect(location) as reading:
+        reading.execute("SELECT * FROM tags").fetchall()
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
+            Recorded(location)
+    with pytest.raises(StoreUnavailable, match="copied"):
+        Recorded(location)
+    run(location, "DROP TRIGGER refuse ON tag_series")
+    recorded = Recorded(location)
+    assert recorded.rows("SELECT count(*) FROM tags") == [(4,)]
     recorded.store.close()
 
 

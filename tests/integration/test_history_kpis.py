@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -202,6 +203,19 @@ def test_oee_of_whole_shifts_is_the_sum_of_their_pieces(reader: Reader) -> None:
             assert {name: group.sums[name] for name in wanted} == wanted
         assert found.cells == (MILL,)
         assert found.total.coverage < 1
+
+
+@pytest.mark.parametrize("by", ["week", "day", "shift"])
+def test_a_shift_of_any_name_counts(tmp_path: Path, by: By) -> None:
+    told = Telling()
+    told.put("oee-interval", piece("apt", NOON, NOON + HOUR_MS, "night", ORDERS[0], 9), at_ms=NOON)
+    location = str(tmp_path / "store.duckdb")
+    store = open_store(location, lambda: NOON)
+    record(new_writer(store), *told.sent)
+    store.close()
+    with open_reader(location) as reader:
+        found = oee(reader, PLANT, LINE, Period(from_ms=NOON, to_ms=NOON + HOUR_MS), by)
+        assert found.total.sums["pq"] == sum(group.sums["pq"] for group in found.groups) == 9
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 import random
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from tests.asked import Remembering
 from tests.holding import Told, expected
 from tests.speech import LINE, MILL, NOON, WASH, Sent, cleared, event, new_writer, record, state
 from uns.codec import encode_tag
@@ -17,7 +19,6 @@ from uns.historian.reader import Reader, open_reader
 from uns.historian.store import Tended, open_store
 from uns.model.observation import Quality, Scalar
 from uns.model.path import TopicError
-from uns.model.plant import Retention
 
 TOPIC = f"{MILL}/_tag/tag-0"
 QUIET = f"{MILL}/_tag/tag-1"
@@ -132,7 +133,7 @@ def test_rolled_up_hours_say_the_same(location: str) -> None:
     for one in SAMPLES:
         record(writer, sample(TOPIC, one.value, one.at_ms, one.quality), received_ms=one.at_ms)  # type: ignore[arg-type]  # a quality
     assert isinstance(store, Tended)
-    while store.tend(Retention(), END):
+    while store.tend(None, END):
         pass
     store.close()
     with open_reader(location) as reader:
@@ -152,7 +153,7 @@ def test_a_value_that_never_changes_is_known_but_for_the_fault(location: str) ->
     record(writer, sample(BACK, 7, set_ms), received_ms=back_ms)
     record(writer, sample(BACK, 8, END - HOUR_MS), received_ms=END - HOUR_MS)
     assert isinstance(store, Tended)
-    while store.tend(Retention(), END + HOUR_MS):
+    while store.tend(None, END + HOUR_MS):
         pass
     store.close()
     fault = (lost_ms, back_ms)
@@ -241,6 +242,17 @@ def test_the_newest_values_come_by_pages(reader: Reader) -> None:
     second = values.last(reader, "#", limit=3, after=first.after)
     assert [len(first.items), len(second.items)] == [3, 1]
     assert second.after is None
+
+
+def test_a_page_is_no_more_than_is_asked_for(filled: str) -> None:
+    with Remembering(filled) as reader:
+        for ask in (values.last, partial(values.tree_at, at_ms=END)):
+            (one,) = ask(reader, topic_filter=f"{LINE}/+/_tag/+", limit=1, after=TOPIC).items
+            assert one.topic == QUIET
+            assert reader.rows <= 4, "two of tags, and when the tree changed"
+            reader.heard.clear()
+        assert values.last_of(reader, [QUIET])[0].topic == QUIET
+        assert reader.rows == 1
 
 
 def test_a_cleared_topic_shows_nothing(location: str) -> None:

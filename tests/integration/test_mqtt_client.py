@@ -24,6 +24,7 @@ from uns.mqtt.message import (
     PAYLOAD_BYTES_MAX,
     RECEIVE_WINDOW,
     Address,
+    Message,
     Outgoing,
     Session,
     Will,
@@ -204,6 +205,42 @@ async def test_qos_1_stalls_at_the_window_until_it_is_acked(mosquitto: RunningBr
         reader.ack(first)
         rest = await collect(reader, 2_000)
     assert [m.payload for m in first + rest] == [b"%d" % i for i in range(count)]
+
+
+@bounded
+async def test_a_backlog_is_read_no_faster_than_it_is_taken(mosquitto: RunningBroker) -> None:
+    """Mosquitto 2.0.11 sends a window more at each ack; deaf for long, the client stays."""
+    count, address = RECEIVE_WINDOW + 4_000, mosquitto.address()
+    async with MqttClient(address, "reader") as reader:
+        await reader.subscribe(["x"])
+    async with MqttClient(address, "source", window=5_000) as source:
+        await source.publish_many(Outgoing("x", b"%0100d" % i) for i in range(count))
+    got, most = list[Message](), 0
+    async with MqttClient(address, "reader", inbox_limit=2_000, keepalive_s=1) as reader:
+        await until(lambda: reader._inbox.full)
+        await asyncio.sleep(2.5)  # longer than a connection may be silent
+        while len(got) < count:
+            got += (some := await reader.receive(500))
+            most = max(most, len(reader._inbox))
+            reader.ack(some)
+        assert {message.connection for message in got} == {1}
+    assert [int(message.payload) for message in got] == list(range(count))
+    assert most < 3_500
+
+
+@bounded
+async def test_large_messages_fill_an_inbox_by_their_bytes(mosquitto: RunningBroker) -> None:
+    sent = [(b"%d" % i).ljust(PAYLOAD_BYTES_MAX) for i in range(24)]
+    async with (
+        MqttClient(mosquitto.address(), "reader", inbox_bytes=4 * PAYLOAD_BYTES_MAX) as reader,
+        MqttClient(mosquitto.address(), "source") as source,
+    ):
+        await reader.subscribe(["x"])
+        await source.publish_many(Outgoing("x", payload) for payload in sent)
+        await until(lambda: reader._inbox.full)
+        assert len(reader._inbox) == 4
+        got = await collect(reader, len(sent))
+    assert [message.payload for message in got] == sent
 
 
 @bounded

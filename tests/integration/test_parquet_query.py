@@ -113,6 +113,16 @@ def test_an_answer_over_an_export_is_bounded(root: Path) -> None:
             analysis.query("SELECT 1", root, bounds=bounds)
 
 
+def test_a_folder_may_be_named_as_a_pattern_is(root: Path, tmp_path: Path) -> None:
+    for name in ("export[1]", "a*b", "what?"):
+        folder = tmp_path / name
+        export(Job(str(root.parent / "store.duckdb"), ExportFolder(folder)))
+        for table in ("tags", "events"):
+            count = f"SELECT count(*) FROM {table}"  # noqa: S608 - of two
+            with open_export(folder) as named, open_export(root) as plain:
+                assert named.query(count).rows == plain.query(count).rows != [(0,)]
+
+
 EVIL = "INT) AS topic WHERE false; COPY (SELECT 'x') TO '{stolen}'; CREATE VIEW z AS SELECT (1"
 
 

@@ -7,7 +7,7 @@ store may be away, and it may take a batch and die before it says so.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, Final, NamedTuple
 
@@ -129,7 +129,14 @@ class MemoryStore:
         watermarks: list[WatermarkRow] = self._disk.rows("watermarks")
         rejects = Counter(row.reject_class for row in self._disk.rows("rejects"))
         ordered = sorted(watermarks, key=lambda row: row.at_ms, reverse=True)
-        return Known(ordered, newest, dict(rejects), since)
+        return Known(ordered, newest, dict(rejects), since, list(self._stood()))
+
+    def _stood(self) -> Iterator[tuple[str, int]]:
+        cleared_ms = {row.topic: row.received_ms for row in self._disk.rows("cleared")}
+        for rows in _grouped(self._disk.tables.get("states", {}), lambda row: row.topic):
+            owner_epoch = json.loads(rows[0].document).get("owner_epoch")
+            if owner_epoch is not None and rows[0].received_ms > cleared_ms.get(rows[0].topic, -1):
+                yield rows[0].topic, owner_epoch
 
     def close(self) -> None:
         """See uns.historian.store.Store."""

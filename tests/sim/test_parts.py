@@ -1,6 +1,7 @@
 """The simulated parts do what the real ones were measured to do."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
@@ -10,7 +11,7 @@ import pytest
 from tests.sim.auditor import Evidence, Known, Recorded, audit
 from tests.sim.broker import BrokerOptions, matches
 from tests.sim.loop import Killed, Process, Stuck, current, running
-from tests.sim.tally import CELLS
+from tests.sim.tally import CELLS, HOUSING
 from tests.sim.world import ADDRESS, Plan, World, put_in
 from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Message
@@ -169,3 +170,34 @@ def test_an_auditor_finds_what_is_missing_and_what_is_too_much() -> None:
     record = [Recorded(1, "events", "t", event)]
     findings = audit(Evidence([FACT], record, {}, "tally", "out"))
     assert "I1 f2 is on record, and nobody said it" in findings
+
+
+PLACE = {"path": CELLS[SOURCE], "source": SOURCE, "epoch": 1}
+EDGE = {"type": "edge", "input_id": "f1", "source": "processor:tally"}
+LOST = Known("f2", SOURCE, 4, 1, may_be_lost=True, output_may_be_lost=True)
+
+
+def findings_of(lost: Known, shown: dict[str, int]) -> list[str]:
+    """f1 is on record with its edge, f2 has no trace there; both were taken, as the order says."""
+    counted = {**PLACE, "type": "counted", "item": "f1", "seq": 1, "good": 3, "scrap": 0}
+    record = [Recorded(1, "events", "t", row) for row in (counted, EDGE)]
+    order = {"order": [[SOURCE, 1, 2]], "told": None, "marks": {SOURCE: [1, 2]}}
+    resume = {**order, "state": {"line": HOUSING, **shown, "chain": 33}}
+    retained = {
+        f"{HOUSING}/_state/tally": json.dumps(shown).encode(),
+        f"{HOUSING}/_hub/processor/tally": json.dumps(resume).encode(),
+    }
+    return audit(Evidence([FACT, lost], record, retained, "tally", "out"))
+
+
+def test_what_went_with_the_outboxes_of_source_and_runner_may_have_been_counted_once() -> None:
+    both, twice = {"good": 7, "scrap": 1, "facts": 2}, {"good": 7, "scrap": 1, "facts": 3}
+    assert findings_of(LOST, both) == []
+    assert [f[:2] for f in findings_of(LOST, both | {"good": 8})] == ["I2"]
+    assert [f[:2] for f in findings_of(LOST, twice)] == ["I3"]
+
+
+def test_what_has_no_edge_though_no_edge_was_lost_was_not_counted() -> None:
+    kept = LOST._replace(output_may_be_lost=False)
+    found = findings_of(kept, {"good": 7, "scrap": 1, "facts": 2})
+    assert {finding[:2] for finding in found} == {"I2", "I3"}

@@ -113,6 +113,15 @@ def test_components_are_followed_by_the_depth(mine: Subscription, say: Say) -> N
     assert seen(mine.sync(None)[0]) == [(1, [2])]
 
 
+def test_what_nobody_follows_is_known(all_of_them: Subscriptions, mine: Subscription) -> None:
+    other = f"{CELL}/_tag/other"
+    assert (all_of_them.followed(BORE), all_of_them.followed(other)) == (True, False)
+    mine.monitored = {CELL: 0}
+    assert all_of_them.followed(other)
+    all_of_them.delete(mine)
+    assert not all_of_them.followed(BORE)
+
+
 def test_a_stream_takes_all_and_the_next_one_takes_its_place(mine: Subscription, say: Say) -> None:
     woken = list[str]()
     say(1)

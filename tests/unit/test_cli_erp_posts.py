@@ -63,7 +63,8 @@ def test_a_dead_letter_is_sent_again_or_skipped(uns: Cli, hub: Folder, store: St
     (head,) = store.due(0, 9)
     assert (head.id, head.state, head.attempts) == (2, "unsure", 0)
     store.settled(head, "dead", 6, "again no")
-    assert "skipped" in uns("erp", "skip", 2, "--data", hub.root).out
+    skipped = uns("erp", "skip", 2, "--data", hub.root, "--json").json
+    assert (skipped["key"], skipped["state"]) == (head.key, "skipped")
     assert [post.id for post in store.due(0, 9)] == [3]
 
 

@@ -37,7 +37,7 @@ def past(stopped_hub: Folder) -> Folder:
     stop = {"stop_id": "s1", "state": "ABORTED", "reason": "jam", "order_id": "po-1"}
     bore = {"name": "bore", "value": 9.5, "lower": 1, "upper": 2.5, "unit": "mm", "verdict": "fail"}
     verdict = {"sample_id": "S1", "verdict": "fail", "order_id": "po-1", "characteristics": [bore]}
-    after = NOON + 2 * MINUTE_MS
+    after, ended = NOON + 2 * MINUTE_MS, NOON + 4 * MINUTE_MS
     store = open_store(store_url("duckdb", stopped_hub.root), lambda: NOON)
     record(
         new_writer(store),
@@ -47,6 +47,13 @@ def past(stopped_hub: Folder) -> Folder:
         event(7, "state-changed", {"state": "EXECUTE"}, at_ms=after + MINUTE_MS),
         output(1, "oee", "oee-interval", interval, at_ms=after),
         output(2, "oee", "stopped", stop, at_ms=after),
+        output(
+            3,
+            "oee",
+            "stopped",
+            {**stop, "stop_id": "s2", "reason": None, "order_id": None},
+            at_ms=ended,
+        ),
         output(1, "quality", "verdict", verdict, at_ms=after),
         state("order/po-1", 1, order),
         received_ms=after,
@@ -118,6 +125,7 @@ def test_downtime_is_a_pareto(uns: Cli, past: Folder) -> None:
     found = uns("downtime", *window(past), "--json").json
     assert [(bar["key"], bar["stop_ms"]) for bar in found["bars"]] == [("jam", 2 * MINUTE_MS)]
     assert found["coverage"] == pytest.approx(1 / 3)
+    assert "none given" in uns("downtime", *window(past, 5)).out
     shown = uns("downtime", "housing", "--by", "cell", *window(past)).out
     assert MILL in shown
     assert "1 stops, 2.0 min" in shown

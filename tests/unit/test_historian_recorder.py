@@ -293,6 +293,23 @@ def test_a_document_of_a_former_owner_is_refused_unless_it_was_said_in_its_time(
     assert (len(batch.states), refused(batch), batch.resumes) == (5, [], [])
 
 
+def test_what_a_new_owner_does_not_show_stands_no_more_though_nobody_heard_it_cleared() -> None:
+    stays, goes = state("oee", 4, {"owner_epoch": 1}), state("oee/po-1", 4, {"owner_epoch": 1})
+    other = state("quality", 4, {"owner_epoch": 1})
+    first = take(Recorder(READERS), stays, goes, other, resume("oee", 4, {}, owner_epoch=1))
+    assert first.cleared == []
+    stood = [(row.topic, 1) for row in first.states]
+    recorder = Recorder(READERS, Known(stood=stood))
+    take(recorder, state("oee", 5, {"owner_epoch": 2}))
+    heard_late = resume("oee", 5, {}, owner_epoch=2)
+    assert take(recorder, heard_late._replace(retain=True)).cleared == []
+    batch = take(recorder, resume("oee", 6, {}, owner_epoch=2))
+    assert [row.topic for row in batch.cleared] == [goes.topic]
+    again = take(recorder, goes, resume("oee", 7, {}, owner_epoch=2))
+    assert [row.topic for row in again.cleared] == [goes.topic]
+    assert take(recorder, resume("oee", 8, {}, owner_epoch=2)).cleared == []
+
+
 def test_an_event_on_record_is_not_written_again_and_a_used_seq_never_counts_twice() -> None:
     recorder = Recorder(READERS)
     take(recorder, event(1), event(3))

@@ -12,6 +12,7 @@ from tests.simulated import example_plant
 from uns.historian.errors import QueryRefused
 from uns.historian.history.period import Period
 from uns.historian.history.production_days import groups
+from uns.model.plant import Site
 
 SITE = example_plant().sites["berlin"]
 HOUR_MS = 3_600_000
@@ -61,6 +62,21 @@ def test_a_day_across_the_change_of_clocks_has_its_own_length() -> None:
     found = groups(SITE, asked("2026-10-24T06:00", "2026-10-26T06:00"), "day")
     hours = {key: part.length_ms / HOUR_MS for key, part in found.items()}
     assert hours == {"2026-10-24": 25.0, "2026-10-25": 24.0}
+
+
+def test_a_long_pause_is_counted_once() -> None:
+    early = {"rrule": "FREQ=DAILY;BYMONTH=1,2,3,4,5,6,8,9,10,11,12;BYHOUR=6", "duration_min": 480}
+    closed = Site.model_validate({**SITE.model_dump(), "shifts": {"early": early}})
+    period = asked("2026-06-27T06:00", "2026-08-03T06:00")
+    for by in ("shift", "day", "week", "month"):
+        parts = list(groups(closed, period, by).values())
+        assert (parts[0].from_ms, parts[-1].to_ms) == (period.from_ms, period.to_ms)
+        assert all(a.to_ms == b.from_ms for a, b in pairwise(parts)), by
+
+
+def test_the_last_week_of_the_calendar_has_an_end() -> None:
+    found = groups(SITE, asked("2099-12-30T00:00", "2099-12-31T12:00"), "week")
+    assert list(found) == ["2099-W53"]
 
 
 def test_what_no_calendar_covers_is_refused() -> None:

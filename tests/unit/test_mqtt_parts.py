@@ -25,7 +25,7 @@ def filled(inbox: Inbox, mids: range, qos: int = 1) -> list[Message]:
 
 
 def test_acks_leave_in_the_order_of_receipt() -> None:
-    inbox = Inbox(100)
+    inbox = Inbox(100, 1_000_000)
     inbox.opened(Session.NEW)
     a, b, c, d = filled(inbox, range(1, 5))
     assert inbox.acknowledge([c]) == []
@@ -35,13 +35,13 @@ def test_acks_leave_in_the_order_of_receipt() -> None:
 
 
 def test_qos_0_is_not_acked() -> None:
-    inbox = Inbox(100)
+    inbox = Inbox(100, 1_000_000)
     inbox.opened(Session.NEW)
     assert inbox.acknowledge(filled(inbox, range(3), qos=0)) == []
 
 
 def test_an_ack_is_worth_nothing_on_another_connection() -> None:
-    inbox = Inbox(100)
+    inbox = Inbox(100, 1_000_000)
     inbox.opened(Session.NEW)
     old = filled(inbox, range(1, 4))
     inbox.opened(Session.KEPT)
@@ -51,7 +51,7 @@ def test_an_ack_is_worth_nothing_on_another_connection() -> None:
 
 
 def test_what_a_kept_session_sends_again_is_not_kept_twice() -> None:
-    inbox = Inbox(100)
+    inbox = Inbox(100, 1_000_000)
     inbox.opened(Session.NEW)
     inbox.put(message(inbox, 1), reading_must_go_on=False)
     inbox.put(message(inbox, 2, qos=0), reading_must_go_on=False)
@@ -60,7 +60,7 @@ def test_what_a_kept_session_sends_again_is_not_kept_twice() -> None:
 
 
 def test_what_a_forgetful_broker_cannot_send_again_is_kept() -> None:
-    inbox = Inbox(100)
+    inbox = Inbox(100, 1_000_000)
     inbox.opened(Session.NEW)
     inbox.put(message(inbox, 1), reading_must_go_on=False)
     inbox.opened(Session.NEW)
@@ -68,7 +68,7 @@ def test_what_a_forgetful_broker_cannot_send_again_is_kept() -> None:
 
 
 def test_a_full_inbox_drops_qos_0_only_where_reading_must_go_on() -> None:
-    inbox = Inbox(2)
+    inbox = Inbox(2, 1_000_000)
     inbox.opened(Session.NEW)
     for mid, qos, must in ((1, 0, True), (2, 0, False), (3, 0, False), (4, 0, True), (5, 1, True)):
         inbox.put(message(inbox, mid, qos), reading_must_go_on=must)

@@ -37,7 +37,13 @@ from uns.model.plant import Plant
 
 Row = dict[str, Any]
 BAD = {"bore": 41.0, "flatness": 99.0}
-LINE_OF = {"oee": HOUSING, "quality": HOUSING, "order-progress": PUMP, "genealogy": PUMP}
+LINE_OF = {
+    "oee": HOUSING,
+    "quality": HOUSING,
+    "order-progress": PUMP,
+    "genealogy": PUMP,
+    "kanban": PUMP,
+}
 
 
 def played(name: str, rows: Iterable[Row], now_ms: int = 0) -> tuple[Any, list[Draft]]:

@@ -18,6 +18,8 @@ from uns.model.plant import Plant
 
 READERS: Final = 4
 WAIT_S_MAX: Final = 5.0
+QUESTION_S_MAX: Final = 30.0
+"""On DuckDB the historian answers one question at a time: nobody holds up the others for long."""
 
 
 class Readers:
@@ -32,7 +34,7 @@ class Readers:
         count: int = READERS,
         wait_s_max: float = WAIT_S_MAX,
     ) -> None:
-        self._all = [open_reader() for _ in range(count)]
+        self._all = [open_reader().within(QUESTION_S_MAX) for _ in range(count)]
         self._idle = list(self._all)
         self._free = asyncio.Semaphore(count)
         self._wait_s_max = wait_s_max

@@ -66,7 +66,7 @@ async def run_historian(context: Context) -> None:
     """The one writer of the store."""
     from processors import PROCESSORS
     from uns.historian.sayings import last_will
-    from uns.historian.service import HistorianSetup
+    from uns.historian.service import INBOX_LIMIT, HistorianSetup
     from uns.historian.service import run_historian as record
 
     setup = HistorianSetup(
@@ -77,6 +77,10 @@ async def run_historian(context: Context) -> None:
             context.folder.address("historian"),
             "historian",
             will=last_will(context.plant.enterprise, "main", context.clock()),
+            inbox_limit=INBOX_LIMIT,
+        ),
+        voice=MqttClient(
+            context.folder.address("historian"), "historian-voice", clean_session=True
         ),
         processors={name: build(context.plant).states for name, build in PROCESSORS.items()},
         clock=context.clock,

@@ -62,24 +62,30 @@ def list_posts(
 
 
 @erp_app.command("show", epilog="Example: uns erp show 17")
-def show(post_id: PostId, *, bridge: Bridge = None, data: Data = None) -> None:
+def show(
+    post_id: PostId, *, bridge: Bridge = None, data: Data = None, as_json: Json = False
+) -> None:
     """Print a confirmation as the ERP is told it, in JSON. Sends nothing."""
     from uns.cli import erp_posts  # noqa: PLC0415 - see the module's docstring
 
-    erp_posts.show(post_id, bridge, data)
+    erp_posts.show(post_id, bridge, data, as_json=as_json)
 
 
 @erp_app.command("retry", epilog="Example: uns erp retry 17")
-def retry(post_id: PostId, *, bridge: Bridge = None, data: Data = None) -> None:
+def retry(
+    post_id: PostId, *, bridge: Bridge = None, data: Data = None, as_json: Json = False
+) -> None:
     """Send a dead letter again. The ERP is asked first whether it has it."""
     from uns.cli import erp_posts  # noqa: PLC0415 - see the module's docstring
 
-    erp_posts.set_free(post_id, "unsure", bridge, data)
+    erp_posts.set_free(post_id, "unsure", bridge, data, as_json=as_json)
 
 
 @erp_app.command("skip", epilog="Example: uns erp skip 17")
-def skip(post_id: PostId, *, bridge: Bridge = None, data: Data = None) -> None:
+def skip(
+    post_id: PostId, *, bridge: Bridge = None, data: Data = None, as_json: Json = False
+) -> None:
     """Leave a dead letter for good; what comes later of its order goes on."""
     from uns.cli import erp_posts  # noqa: PLC0415 - see the module's docstring
 
-    erp_posts.set_free(post_id, "skipped", bridge, data)
+    erp_posts.set_free(post_id, "skipped", bridge, data, as_json=as_json)

@@ -34,8 +34,8 @@ def list_posts(bridge: str | None, data: Path | None, *, everything: bool, as_js
         print_table(COLUMNS, [[_shown(post)[column] for column in COLUMNS] for post in posts])
 
 
-def show(post_id: int, bridge: str | None, data: Path | None) -> None:
-    """A confirmation as the counterpart is told it. Sends nothing."""
+def show(post_id: int, bridge: str | None, data: Path | None, *, as_json: bool) -> None:
+    """A confirmation as the counterpart is told it, on one line if `as_json`. Sends nothing."""
     folder, name = _found(bridge, data)
     plant = folder.load_plant()
     with closing(Store(store_path(folder.root, name))) as store:
@@ -49,11 +49,17 @@ def show(post_id: int, bridge: str | None, data: Path | None) -> None:
         "ask": adapter.ask(confirmation, terms),
     }
     said = {what: _request(request) for what, request in requests.items()}
-    print_json({**_shown(post), "confirmation": confirmation.model_dump(), **said}, indent=2)
+    shown = {**_shown(post), "confirmation": confirmation.model_dump(), **said}
+    print_json(shown, indent=None if as_json else 2)
 
 
 def set_free(
-    post_id: int, state: Literal["unsure", "skipped"], bridge: str | None, data: Path | None
+    post_id: int,
+    state: Literal["unsure", "skipped"],
+    bridge: str | None,
+    data: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Send a dead letter again, or leave it for good."""
     folder, name = _found(bridge, data)
@@ -61,7 +67,11 @@ def set_free(
         post = _post(store, post_id)
         if not store.set_free(post_id, state):
             raise CommandError(f"{post_id} is {post.state}, no dead letter: there is nothing to do")
-    say(f"{post.key} {DONE[state]}")
+        post = _post(store, post_id)
+    if as_json:
+        print_json(_shown(post))
+    else:
+        say(f"{post.key} {DONE[state]}")
 
 
 def _found(bridge: str | None, data: Path | None) -> tuple[Folder, str]:

@@ -6,11 +6,12 @@ Owns file names inside the folder, `connection.json` and the note of the folder 
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from uns.cli.errors import CommandError, UsageError
 from uns.model.plant import Plant
@@ -20,6 +21,8 @@ from uns.runtime.errors import AlreadyRunning
 
 DEFAULT: Final = Path(".uns")
 DUCKDB: Final = "duckdb"
+LOOKED_AT_S_MAX: Final = 0.5
+LOOK_AGAIN_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +86,8 @@ class Folder:
         lock = self.root / "lock"
         if not lock.exists():
             return False
-        with lock.open("r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return True
-            return False
+        with lock.open() as file:
+            return not _taken(file, fcntl.LOCK_SH)  # others may look at the same time
 
 
 def open_folder(root: Path) -> Folder:
@@ -139,13 +138,23 @@ def locked(folder: Folder, worker: str | None = None) -> Iterator[None]:
     """Hold the folder for one hub, or a worker's name beside it; AlreadyRunning when it is held."""
     who, name = ("a worker of this name", f"{worker}.lock") if worker else ("a hub", "lock")
     with (folder.root / name).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise AlreadyRunning(f"{who} runs on {folder.root} already: stop it first") from None
+        end_s = time.monotonic() + LOOKED_AT_S_MAX  # who looks holds it for a moment, too
+        while not _taken(file, fcntl.LOCK_EX):
+            if time.monotonic() > end_s:
+                raise AlreadyRunning(f"{who} runs on {folder.root} already: stop it first")
+            time.sleep(LOOK_AGAIN_S)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _taken(file: IO[str], lock: int) -> bool:
+    """Whether a lock of a kind could be had."""
+    try:
+        fcntl.flock(file, lock | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def write_connection(folder: Folder, document: dict[str, Any]) -> None:

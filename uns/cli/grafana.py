@@ -50,9 +50,7 @@ def export(
         say(f"{len(names)} files below {folder}")
 
 
-@grafana_app.command(
-    "apply", epilog="Example: uns grafana apply --url http://grafana:3000 --token $GRAFANA_TOKEN"
-)
+@grafana_app.command("apply", epilog="Example: uns grafana apply --url http://grafana:3000")
 def apply_to(  # noqa: PLR0913 - the options of the command, each with its default
     *,
     url: Annotated[str, typer.Option(envvar="GRAFANA_URL", help="Grafana's address.")],
@@ -80,13 +78,15 @@ def apply_to(  # noqa: PLR0913 - the options of the command, each with its defau
     of the store's user is read from UNS_READER_PASSWORD. Exit code 1: something was not ours.
     """
     wishes = Wishes(BOARDS, _database(store, data), os.environ.get(PASSWORD), contact)
+    steps = list[Step]()
     try:
         api = connect(url, token)
-        steps = list(apply(api, wishes, dry_run=dry_run))
+        steps.extend(apply(api, wishes, dry_run=dry_run))  # keeps what was done before a fault
         sick = None if dry_run else health(api)
     except ImportError:
         raise CommandError(EXTRA) from None
     except GrafanaFault as fault:
+        _print_steps(steps, f"not asked: {fault}", contact, as_json=as_json)
         raise CommandError(str(fault)) from None
     _print_steps(steps, sick, contact, as_json=as_json)
     if any(step.action == "foreign" for step in steps):
@@ -156,7 +156,7 @@ def _print_steps(
     )
     say(", ".join(f"{n} {action}" for action, n in Counter(s.action for s in steps).items()))
     if sick:
-        note(f"Grafana does not reach the store: {sick}")
+        note(f"the store, as Grafana reaches it: {sick}")
     if contact is None and any(s.kind == "contact point" and s.action == "create" for s in steps):
         note(f"alerts go to {NOBODY}, which nobody reads: name somebody with --contact")
 

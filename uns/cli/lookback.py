@@ -139,7 +139,7 @@ def downtime(asked: Asked, by: stops.By, limit: int) -> None:
     rows = [
         (
             bar.key,
-            bar.title,
+            bar.title or (None if bar.key else "none given"),
             bar.stops,
             _minutes(bar.stop_ms),
             _minutes(bar.longest_ms),

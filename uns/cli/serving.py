@@ -1,6 +1,7 @@
 """The record over HTTP from a data folder, while its hub runs there and after it stopped."""
 
 import logging
+import re
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -26,6 +27,8 @@ from uns.mqtt.errors import MqttError
 from uns.runtime.clock import PlantClock, load_clock
 
 TOKEN_LENGTH_MIN: Final = 16
+TOKEN: Final = re.compile("[!-~]+")
+"""What a header can say, without blanks."""
 CONNECTIONS_MAX: Final = 200
 GRACE_S: Final = 3
 LOOK_S: Final = 5.0
@@ -62,13 +65,14 @@ def serve(options: ServeOptions, data: Path | None, *, as_json: bool) -> None:
     """Serve until Ctrl-C or SIGTERM."""
     checked(options)
     folder = find_folder(data)
+    plant = folder.load_plant()
     context = Context(
-        folder.load_plant(),
+        plant,
         Readers(partial(open_store, folder)),
         FolderClock(folder),
-        Feed(partial(live, folder), away=(MqttError, CommandError)),
+        Feed(partial(live, folder, plant.enterprise), away=(MqttError, CommandError)),
     )
-    app = build(context, options.token, None if options.token else LOOPBACK)
+    app = build(context, options.token, None if options.token else LOOPBACK | {options.host})
     certificate, key = options.tls or (None, None)
     config = uvicorn.Config(
         app,
@@ -89,6 +93,8 @@ def checked(options: ServeOptions) -> ServeOptions:
     """The options, or UsageError: whoever can be reached from elsewhere needs a token."""
     if options.token is not None and len(options.token) < TOKEN_LENGTH_MIN:
         raise UsageError(f"the token is shorter than {TOKEN_LENGTH_MIN} characters")
+    if options.token is not None and not TOKEN.fullmatch(options.token):
+        raise UsageError("no header can say this token: use letters of ASCII, digits and signs")
     if options.token is None and not _is_loopback(options.host):
         raise UsageError(
             f"--host {options.host} can be reached from elsewhere: give a token by UNS_TOKEN "
@@ -97,11 +103,16 @@ def checked(options: ServeOptions) -> ServeOptions:
     return options
 
 
-async def live(folder: Folder) -> AsyncIterator[Said]:
+def in_the_clear(options: ServeOptions) -> bool:
+    """Whether somebody on the way could learn the token."""
+    return bool(options.token) and not options.tls and not _is_loopback(options.host)
+
+
+async def live(folder: Folder, enterprise: str) -> AsyncIterator[Said]:
     """The tag and state topics as the hub's broker says them, the retained ones first."""
     if not folder.running:
         raise CommandError(f"no hub runs on {folder.root}")
-    enterprise, address = folder.load_plant().enterprise, folder.address("operator")
+    address = folder.address("operator")
     places = [enterprise + "/+" * depth for depth in range(len(LEVELS))]
     async with visitor(address) as client:
         await entered(client, address)
@@ -131,6 +142,8 @@ def _say_where(options: ServeOptions, port: int, *, as_json: bool) -> None:
     host = f"[{options.host}]" if ":" in options.host else options.host
     root = f"{'https' if options.tls else 'http'}://{host}:{port}"
     where = {"api": f"{root}/v1", "i3x": f"{root}/i3x/v1", "openapi": f"{root}/openapi.json"}
+    if in_the_clear(options):
+        note("who listens on the way learns the token: give --certificate and --key")
     if as_json:
         print_json(where)
         return

@@ -123,5 +123,8 @@ _PLAIN: Final[dict[type, Callable[[Any], Any]]] = {
 """By type; what is not listed becomes its text."""
 
 
+_SIZED: Final = frozenset((str, bytes, list, dict))
+
+
 def _weight(value: Any) -> int:
-    return len(value) if isinstance(value, str | bytes | list | dict) else SCALAR_BYTES
+    return len(value) if type(value) in _SIZED else SCALAR_BYTES

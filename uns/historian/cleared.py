@@ -16,7 +16,8 @@ PART: Final = 5_000
 CLEARED: Final = "SELECT DISTINCT topic FROM cleared WHERE topic IN ({topics})"
 LAST_TAGS: Final = f"""
 SELECT DISTINCT ON (topic) {", ".join(TagRow._fields)}
-FROM tag_samples WHERE topic IN ({{topics}})
+FROM (SELECT * FROM tag_samples UNION ALL SELECT * FROM tag_samples_kept) AS t
+WHERE topic IN ({{topics}})
 ORDER BY topic, at_ms DESC, received_ms DESC, quality
 """  # noqa: S608 - names of ours
 LAST_STATES: Final = """

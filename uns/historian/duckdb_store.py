@@ -1,8 +1,8 @@
 """The embedded store: one DuckDB file, written by one process.
 
-Rows are appended to temporary tables and merged from there. Equal rows are searched for among rows
-of the same instants: no index is kept over events and samples. One more thread of the process may
-read through `answer`.
+Events and samples are appended to their tables, the other rows to temporary tables and merged from
+there. Equal rows are searched for among those of the same instants: no index is kept over events
+and samples. One more thread of the process may read through `answer`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,18 +18,30 @@ from uns.historian.answers import Question, Result
 from uns.historian.duckdb_reading import answer, opened
 from uns.historian.errors import StoreUnavailable, Unstorable, one_line
 from uns.historian.recorder import Known
+from uns.historian.retention import Keep
 from uns.historian.rollups import Run
-from uns.historian.rows import DUE, NEWEST, SERIES, TABLES, TAGS, Batch, Table
+from uns.historian.rows import (
+    DUE,
+    EVENTS,
+    NEWEST,
+    SERIES,
+    TABLES,
+    TAGS,
+    Batch,
+    EventRow,
+    Table,
+)
 from uns.historian.schema import RECORD, VERSIONS, Migration, upgrade
 from uns.historian.series import KnownSeries, Series, Taken
 from uns.historian.store import Clock, recall
-from uns.model.plant import Retention
 
-WITH_BOUNDS: Final = frozenset({"events"})
+STRAIGHT: Final = frozenset({TAGS, EVENTS})
+"""They are appended to where they belong, past a staging table."""
 SERIES_KNOWN: Final = """
-SELECT s.series, s.topic, s.unit, n.at_ms FROM tag_series AS s
+SELECT s.series, s.topic, s.unit, GREATEST(k.at_ms, n.at_ms) FROM tag_series AS s
 LEFT JOIN (SELECT series, max(at_ms) AS at_ms FROM samples GROUP BY series) AS n
     ON n.series = s.series
+LEFT JOIN samples_kept AS k ON k.series = s.series
 """
 _REFUSED_VALUE: Final = (
     duckdb.DataError,
@@ -64,8 +76,9 @@ class DuckDbStore:
             taken = self._series.take(batch.tags)
             with _transaction(db):
                 _write_samples(db, taken)
+                _write_events(db, batch.events)
                 for name, rows in batch.tables().items():
-                    if rows and name != TAGS:
+                    if rows and name not in STRAIGHT:
                         _merge(db, TABLES[name], rows)
             self._series.wrote(taken)
 
@@ -74,14 +87,14 @@ class DuckDbStore:
         with self._guarded() as db:
             return recall(lambda sql: db.execute(sql).fetchall())
 
-    def tend(self, keep: Retention | None, now_ms: int) -> bool:
+    def tend(self, keep: Keep | None, now_ms: int) -> bool:
         """See Tended."""
         with self._guarded() as db, self._upkeep():
             with _transaction(db):
                 due = rollups.roll_up(_run(db), now_ms, self._series.rolled_last)
             self._series.rolled_up(due)
             with _transaction(db):
-                gone = retention.let_go(_run(db), editions.DUCKDB, keep, now_ms)
+                gone = retention.let_go(_run(db), editions.DUCKDB, keep, now_ms, {})
         return bool(due) or gone
 
     @property
@@ -129,7 +142,7 @@ class DuckDbStore:
             writer = root.cursor()
             upgrade(_Schema(writer), ("duckdb",), self._clock)
             for table in (*TABLES.values(), DUE, NEWEST):
-                writer.execute(f"CREATE TEMP TABLE {table.staging} ({table.declaration})")
+                _new_staging(writer, table)
             writer.execute(rollups.STAGING)
             known = writer.execute(SERIES_KNOWN).fetchall()
         except BaseException:
@@ -186,8 +199,9 @@ def _write_samples(db: DuckDBPyConnection, taken: Taken) -> None:
     _append(db, TABLES[TAGS].name, taken.fresh)
     if taken.late:
         _stage(db, TABLES[TAGS], taken.late)
-        instants = [row[0] for row in taken.late]
-        db.execute(merging.KNOWN_SAMPLES, (min(instants), max(instants)))
+        for span in merging.spans(row[0] for row in taken.late):
+            db.execute(merging.KNOWN_SAMPLES, span)
+        db.execute(merging.KNOWN_AS_KEPT)
         db.execute(merging.LATE_SAMPLES)
     if taken.due:
         _merge(db, DUE, taken.due)
@@ -198,24 +212,41 @@ def _write_samples(db: DuckDBPyConnection, taken: Taken) -> None:
         db.execute(projecting.NEWEST_TAGS)
 
 
+def _write_events(db: DuckDBPyConnection, rows: Sequence[EventRow]) -> None:
+    if not rows:
+        return
+    table, fresh = TABLES[EVENTS], merging.new_events(_run(db), rows)
+    _append(db, table.name, fresh)
+    if read := projecting.projected(fresh):
+        _stage(db, table, read)
+        _project(db, table, read)
+
+
 def _append(db: DuckDBPyConnection, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if rows:
         with db.appender(name) as appender:
             appender.append_rows(rows)
 
 
+def _new_staging(db: DuckDBPyConnection, table: Table) -> None:
+    """A new one each time: rows that are deleted from a temporary table stay in memory."""
+    db.execute(f"CREATE OR REPLACE TEMP TABLE {table.staging} ({table.declaration})")
+
+
 def _stage(db: DuckDBPyConnection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    db.execute(f"TRUNCATE {table.staging}")
+    _new_staging(db, table)
     _append(db, table.staging, rows)
 
 
 def _merge(db: DuckDBPyConnection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     _stage(db, table, rows)
-    bounds = None
-    if table.name in WITH_BOUNDS:
-        bounds = db.execute(f"SELECT min(at_ms), max(at_ms) FROM {table.staging}").fetchone()  # noqa: S608 - a name of ours
-    db.execute(merging.DUCKDB[table.name], bounds)
-    for sql in projecting.due(table.name, rows):
-        db.execute(sql)
+    db.execute(merging.DUCKDB[table.name])
+    _project(db, table, rows)
     if afterwards := merging.AFTERWARDS.get(table.name):
         db.execute(afterwards)
+
+
+def _project(db: DuckDBPyConnection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Bring staged rows to the read models."""
+    for sql in projecting.due(table.name, rows):
+        db.execute(sql)

@@ -13,11 +13,14 @@ DAY_MS: Final = 86_400_000
 COMPRESSED_AFTER_DAYS: Final = 7
 
 COMPRESSED: Final = """
-SELECT 1 FROM timescaledb_information.hypertables
-WHERE hypertable_schema = current_schema() AND hypertable_name = 'samples' AND compression_enabled
+SELECT 1 FROM timescaledb_information.jobs
+WHERE hypertable_schema = current_schema() AND hypertable_name = 'samples'
+    AND proc_name = 'policy_compression'
 """
+"""The last thing that is asked for: who does not want it sets the job to be not scheduled."""
 COMPRESSION: Final = (
     """CREATE OR REPLACE FUNCTION samples_now_ms() RETURNS BIGINT LANGUAGE sql STABLE
+    SET search_path FROM CURRENT
     AS $$ SELECT COALESCE(max(received_ms), 0) FROM newest_tags $$""",
     "SELECT set_integer_now_func('samples', 'samples_now_ms', replace_if_exists => true)",
     """ALTER TABLE samples SET (timescaledb.compress,
@@ -26,37 +29,39 @@ COMPRESSION: Final = (
     compress_after => {COMPRESSED_AFTER_DAYS * DAY_MS}::bigint)""",
 )
 """Samples of more than a week are packed by TimescaleDB's own jobs, by plant time. Late ones still
-find their place, and what reads samples reads them as before."""
+find their place, and what reads samples reads them as before. Jobs do not know our search path."""
 
 Select = Callable[[str], list[tuple[Any, ...]]]
 
 _BY_ROW_ID: Final = """
-DELETE FROM {table} WHERE rowid IN (SELECT o.rowid FROM {table} AS o WHERE {old} LIMIT {rows})
+DELETE FROM {table} WHERE rowid IN (SELECT o.rowid FROM {source} AS o WHERE {old} LIMIT {rows})
 """
 _BY_TUPLE_ID: Final = """
 DELETE FROM {table}
-WHERE ctid = ANY(ARRAY(SELECT o.ctid FROM {table} AS o WHERE {old} LIMIT {rows}))
+WHERE ctid = ANY(ARRAY(SELECT o.ctid FROM {source} AS o WHERE {old} LIMIT {rows}))
 """
 
 
 class Edition(NamedTuple):
     """A product. `delete` takes some rows away; `chunked` tables lose whole chunks instead.
 
-    prepare: what is asked for when the store is opened for the first time.
+    row_id: the column that names a row. prepare: what is asked for when the store is opened for the
+    first time.
     """
 
     name: str
+    row_id: str
     delete: str
     chunked: frozenset[str] = frozenset()
     prepare: tuple[str, ...] = ()
 
 
 _CHUNKED: Final = frozenset({"samples", "samples_by_minute", "events"})
-DUCKDB: Final = Edition("DuckDB", _BY_ROW_ID)
-POSTGRESQL: Final = Edition("PostgreSQL", _BY_TUPLE_ID)
-TIMESCALE_APACHE: Final = Edition("TimescaleDB, Apache edition", _BY_TUPLE_ID, _CHUNKED)
+DUCKDB: Final = Edition("DuckDB", "rowid", _BY_ROW_ID)
+POSTGRESQL: Final = Edition("PostgreSQL", "ctid", _BY_TUPLE_ID)
+TIMESCALE_APACHE: Final = Edition("TimescaleDB, Apache edition", "ctid", _BY_TUPLE_ID, _CHUNKED)
 TIMESCALE_COMMUNITY: Final = Edition(
-    "TimescaleDB, Community edition", _BY_TUPLE_ID, _CHUNKED, COMPRESSION
+    "TimescaleDB, Community edition", "ctid", _BY_TUPLE_ID, _CHUNKED, COMPRESSION
 )
 
 

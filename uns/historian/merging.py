@@ -1,15 +1,19 @@
 """How staged rows get into their tables, each at most once. The SQL of both stores, side by side.
 
-Of events, samples and states only those that are new to the record stay staged: the read models
-take them from there.
+Events need no staging to get there: those that are new are copied straight. Of them, and of states,
+what read models are made of is staged if it is new to the record: they take it from there.
 
-`$1` and `$2` in DuckDB's statements bound the instants of the staged rows, so that the search for
-equal rows touches the newest blocks only.
+`$1` and `$2` bound the instants of staged rows, so that the search for equal rows touches few
+blocks or chunks.
 """
 
+from collections.abc import Iterable, Sequence
+from heapq import nlargest
+from itertools import pairwise
 from typing import Final
 
-from uns.historian.rows import RESUMES_KEPT
+from uns.historian.rollups import Run
+from uns.historian.rows import RESUMES_KEPT, EventRow
 from uns.historian.sources import OUTPUT_EPOCHS_KEPT
 
 PRUNE: Final = f"""
@@ -36,15 +40,28 @@ WHERE old.source LIKE 'processor:%'
 AFTERWARDS: Final = {"processor_states": PRUNE, "watermarks": FORGET}
 """What is let go in the same transaction, by table."""
 
-KNOWN_SAMPLES: Final = """
+KNOWN_EVENTS: Final = """
+    SELECT id, at_ms FROM events
+    WHERE id IN (SELECT unnest(CAST($1 AS TEXT[]))) AND at_ms BETWEEN $2 AND $3
+"""
+"""Which of some events are on record. $2 and $3: one of the `spans` of their instants."""
+
+_KNOWN_SAMPLES: Final = """
     DELETE FROM new_samples AS n
     WHERE EXISTS (
-        SELECT 1 FROM samples AS t
-        WHERE t.series = n.series AND t.at_ms = n.at_ms AND t.at_ms BETWEEN $1 AND $2
+        SELECT 1 FROM {known} AS t
+        WHERE t.series = n.series AND t.at_ms = n.at_ms {bounds}
             AND t.value IS NOT DISTINCT FROM n.value
             AND t.value_text IS NOT DISTINCT FROM n.value_text AND t.quality = n.quality)
 """
-"""Staged samples that are on record. $1 and $2 bound their instants."""
+KNOWN_SAMPLES: Final = _KNOWN_SAMPLES.format(
+    known="samples", bounds="AND t.at_ms BETWEEN $1 AND $2"
+)
+"""Staged samples that are on record. $1 and $2: one of the `spans` of their instants."""
+KNOWN_AS_KEPT: Final = _KNOWN_SAMPLES.format(known="samples_kept", bounds="")
+"""Staged samples that were let go, but for what they show."""
+SPANS_MAX: Final = 32
+APART_MS: Final = 86_400_000
 
 LATE_SAMPLES: Final = "INSERT INTO samples SELECT * FROM new_samples"
 LATE_NEWEST: Final = """
@@ -55,6 +72,20 @@ LATE_NEWEST: Final = """
     FROM new_samples AS n JOIN tag_series AS s ON s.series = n.series
 """
 """Samples that came late may be what their topics show: after a clearing, and of another unit."""
+
+
+def spans(instants: Iterable[int]) -> list[tuple[int, int]]:
+    """Where instants lie, as (first, last): in one span, or more if they are far apart.
+
+    What comes late may be of years ago and of today. At least one instant, at most SPANS_MAX spans.
+    """
+    ordered = sorted(set(instants))
+    gaps = [(after - before, n) for n, (before, after) in enumerate(pairwise(ordered), 1)]
+    widest = nlargest(SPANS_MAX - 1, (gap for gap in gaps if gap[0] > APART_MS))
+    cuts = sorted(n for _, n in widest)
+    parts = pairwise((0, *cuts, len(ordered)))
+    return [(ordered[start], ordered[end - 1]) for start, end in parts]
+
 
 _COMMON: Final = {
     "rollups_due": """
@@ -90,9 +121,6 @@ _SAID_OTHERWISE: Final = """
             document = excluded.document
         WHERE CAST(states.document AS TEXT) <> CAST(excluded.document AS TEXT)"""
 
-_FRESH_EVENTS: Final = """
-    WITH fresh AS ({insert} RETURNING id)
-    DELETE FROM new_events AS n WHERE NOT EXISTS (SELECT 1 FROM fresh AS f WHERE f.id = n.id)"""
 _FRESH_STATES: Final = """
     WITH fresh AS ({insert} RETURNING topic, rev)
     DELETE FROM new_states AS n
@@ -100,13 +128,6 @@ _FRESH_STATES: Final = """
 
 DUCKDB: Final = {
     **_COMMON,
-    "events": _FRESH_EVENTS.format(
-        insert="""
-        INSERT INTO events SELECT n.* FROM new_events AS n
-        WHERE NOT EXISTS (
-            SELECT 1 FROM events AS e
-            WHERE e.id = n.id AND e.at_ms = n.at_ms AND e.at_ms BETWEEN $1 AND $2)"""
-    ),
     "states": _FRESH_STATES.format(
         insert=f"INSERT INTO states SELECT * FROM new_states {_SAID_OTHERWISE}"  # noqa: S608 - a constant of ours
     ),
@@ -114,9 +135,6 @@ DUCKDB: Final = {
 
 POSTGRES: Final = {
     **_COMMON,
-    "events": _FRESH_EVENTS.format(
-        insert="INSERT INTO events SELECT * FROM new_events ON CONFLICT DO NOTHING"
-    ),
     # The read models look into documents as jsonb: what does not fit it is refused here.
     "states": _FRESH_STATES.format(
         insert=f"""
@@ -125,3 +143,11 @@ POSTGRES: Final = {
         FROM new_states WHERE document::jsonb IS NOT NULL {_SAID_OTHERWISE}"""  # noqa: S608 - a constant of ours
     ),
 }
+
+
+def new_events(run: Run, rows: Sequence[EventRow]) -> Sequence[EventRow]:
+    """Those of some events that are not on record."""
+    ids = [row.id for row in rows]
+    parts = spans(row.at_ms for row in rows)
+    known = {(*found,) for part in parts for found in run(KNOWN_EVENTS, (ids, *part))}
+    return [row for row in rows if (row.id, row.at_ms) not in known] if known else rows

@@ -5,6 +5,7 @@ not know rows or stores.
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 from uns.historian.documents import Resume
@@ -34,6 +35,10 @@ class Readers(NamedTuple):
         """The processors (topics of resume documents) that must have taken a source's events."""
         writer, _, place = source.partition(":")
         return () if writer == PROCESSOR else self.resumes.get(place, ())
+
+    def topics(self) -> frozenset[str]:
+        """The resume topics of all processors on all lines."""
+        return frozenset(chain.from_iterable(self.resumes.values()))
 
     def writer_of(self, topic: Topic) -> str | None:
         """The resume topic of the processor that alone writes a `_state` topic."""

@@ -6,6 +6,7 @@ reader sees whole files: each is put in place at once.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -26,6 +27,8 @@ ROWS: Final = "rows.parquet"
 NOWHERE: Final = "__HIVE_DEFAULT_PARTITION__"
 """What Hive and its readers write for a row that belongs to no site or line."""
 MEMORY_MB_DEFAULT: Final = 512
+PATTERN: Final = re.compile(r"[*?\[]")
+"""What DuckDB takes for a pattern in a path."""
 TYPES: Final = "hive_types = {'site': VARCHAR, 'line': VARCHAR, 'day': DATE}"
 MACROS: Final = """
 CREATE MACRO at_utc(ms) AS make_timestamp(ms * 1000);
@@ -161,6 +164,14 @@ def _view(folder: ExportFolder, table: str, columns: Mapping[str, str]) -> str:
     selected = ", ".join(
         f"CAST({quoted(filed_name(c))} AS {t}) AS {quoted(c)}" for c, t in columns.items()
     )
-    files = literal(str(folder.root.resolve() / table / "site=*/line=*/day=*" / ROWS))
+    files = _selected(folder, table)
     options = f"hive_partitioning = true, {TYPES}, union_by_name = true"
     return f"CREATE VIEW {table} AS SELECT {selected} FROM read_parquet({files}, {options})"  # noqa: S608 - names of ours
+
+
+def _selected(folder: ExportFolder, table: str) -> str:
+    """The files of a table in SQL: by a pattern, or each where the folder's name is like one."""
+    root = folder.root.resolve()
+    if not PATTERN.search(str(root)):
+        return literal(str(root / table / "site=*/line=*/day=*" / ROWS))
+    return f"[{', '.join(literal(str(file.resolve())) for file in folder.files(table))}]"

@@ -116,6 +116,7 @@ def connect(dsn: str) -> Connection[Any]:
     """A connection that tells instants as text, in UTC."""
     db = psycopg.connect(dsn, autocommit=True, **{**CONNECTION, "application_name": "uns-reader"})
     db.execute("SET timezone TO 'UTC'")
+    db.execute("SET jit TO off")  # to compile a question takes longer than to answer it
     for kind in ("timestamp", "timestamptz"):
         db.adapters.register_loader(kind, _Instants)
     return db

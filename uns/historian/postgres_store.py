@@ -19,12 +19,24 @@ from psycopg.types.json import set_json_dumps
 from uns.historian import editions, merging, projecting, retention, rollups
 from uns.historian.errors import StoreUnavailable, Unstorable, one_line
 from uns.historian.recorder import Known
+from uns.historian.retention import Keep, LastCame
 from uns.historian.rollups import Run
-from uns.historian.rows import DUE, NEWEST, SERIES, TABLES, TAGS, Batch, DueRow, SeriesRow, Table
+from uns.historian.rows import (
+    DUE,
+    EVENTS,
+    NEWEST,
+    SERIES,
+    TABLES,
+    TAGS,
+    Batch,
+    DueRow,
+    EventRow,
+    SeriesRow,
+    Table,
+)
 from uns.historian.schema import RECORD, VERSIONS, Migration, upgrade
 from uns.historian.series import KnownSeries, Series, Taken
 from uns.historian.store import Clock, recall
-from uns.model.plant import Retention
 
 SERVER_VERSION_MIN: Final = 150_000
 CONNECTION: Final[dict[str, Any]] = {
@@ -53,13 +65,19 @@ JSONB_TABLES: Final = {
     name: table._replace(types=tuple("jsonb" if kind == "json" else kind for kind in table.types))
     for name, table in TABLES.items()
 }
+STAGED: Final = (*JSONB_TABLES.values(), DUE, NEWEST)
+"""Their staging tables are empty between writes. Each write deletes what it staged: to have them
+truncated at each commit costs more than all else that a small write does."""
+SWEEP_EVERY: Final = 64
+STRAIGHT: Final = frozenset({TAGS, EVENTS})
+"""They are copied to where they belong, past a staging table."""
 LOCK_WAIT_S: Final = 10
 STATEMENT_S_MAX: Final = 60
 TEND_WAIT_S: Final = 1
 SERIES_KNOWN: Final = """
-SELECT s.series, s.topic, s.unit, (
-    SELECT t.at_ms FROM samples AS t WHERE t.series = s.series ORDER BY t.at_ms DESC LIMIT 1)
-FROM tag_series AS s
+SELECT s.series, s.topic, s.unit, GREATEST(k.at_ms, (
+    SELECT t.at_ms FROM samples AS t WHERE t.series = s.series ORDER BY t.at_ms DESC LIMIT 1))
+FROM tag_series AS s LEFT JOIN samples_kept AS k ON k.series = s.series
 """
 _REFUSED_VALUE: Final = (
     errors.DataError,
@@ -88,25 +106,35 @@ class PostgresStore:
         self._db: Connection[Any] | None = None
         self._series = Series()
         self._edition = editions.POSTGRESQL
+        self._came: LastCame = {}
+        self._writes = 0
         self.kind = "postgresql"
 
     def write(self, batch: Batch) -> None:
         """See Store."""
         with self._guarded() as db:
+            self._sweep(db)
             taken = self._series.take(batch.tags)
             with db.transaction():
                 _write_samples(db, taken)
+                _write_events(db, batch.events)
                 for name, rows in batch.tables().items():
-                    if rows and name != TAGS:
+                    if rows and name not in STRAIGHT:
                         _merge(db, JSONB_TABLES[name], rows)
             self._series.wrote(taken)
+
+    def _sweep(self, db: Connection[Any]) -> None:
+        """Now and then, let go of the room that was staged in."""
+        self._writes += 1
+        if self._writes % SWEEP_EVERY == 0:
+            db.execute(_ours(f"TRUNCATE {', '.join(table.staging for table in STAGED)}"))
 
     def known(self) -> Known:
         """See Store."""
         with self._guarded() as db:
             return recall(lambda sql: _select(db, sql))
 
-    def tend(self, keep: Retention | None, now_ms: int) -> bool:
+    def tend(self, keep: Keep | None, now_ms: int) -> bool:
         """See Tended. What somebody reads for long is tended later."""
         due, gone = list[DueRow](), False
         with self._guarded() as db, self._upkeep():
@@ -114,7 +142,7 @@ class PostgresStore:
                 due = rollups.roll_up(run, now_ms, self._series.rolled_last)
             self._series.rolled_up(due)
             with _step(db) as run:
-                gone = retention.let_go(run, self._edition, keep, now_ms)
+                gone = retention.let_go(run, self._edition, keep, now_ms, self._came)
         return bool(due) or gone
 
     def close(self) -> None:
@@ -163,9 +191,9 @@ class PostgresStore:
         self._ask_for_edition(db)
         db.execute("RESET lock_timeout")
         set_json_dumps(str, db)
-        for table in (*JSONB_TABLES.values(), DUE, NEWEST):
+        for table in STAGED:
             declared = f"{table.staging} ({table.declaration})"
-            db.execute(_ours(f"CREATE TEMP TABLE {declared} ON COMMIT DELETE ROWS"))
+            db.execute(_ours(f"CREATE TEMP TABLE {declared}"))
         db.execute(_ours(rollups.STAGING))
         self._series = Series(KnownSeries(*row) for row in _select(db, SERIES_KNOWN))
         db.execute(_ours(f"SET statement_timeout TO '{STATEMENT_S_MAX}s'"))
@@ -261,15 +289,35 @@ def _write_samples(db: Connection[Any], taken: Taken) -> None:
     _copy(db, table.name, table, taken.fresh)
     if taken.late:
         _copy(db, table.staging, table, taken.late)
-        instants = [row[0] for row in taken.late]
-        _run(db)(merging.KNOWN_SAMPLES, (min(instants), max(instants)))
+        for span in merging.spans(row[0] for row in taken.late):
+            _run(db)(merging.KNOWN_SAMPLES, span)
+        db.execute(_ours(merging.KNOWN_AS_KEPT))
         db.execute(_ours(merging.LATE_SAMPLES))
         db.execute(_ours(merging.LATE_NEWEST))
+        _clear(db, table)
     if taken.due:
         _merge(db, DUE, taken.due)
     _copy(db, NEWEST.staging, NEWEST, taken.newest)
     if taken.fresh or taken.late:
         db.execute(_ours(projecting.NEWEST_TAGS), prepare=True)
+        _clear(db, NEWEST)
+
+
+def _write_events(db: Connection[Any], rows: Sequence[EventRow]) -> None:
+    """Nearly always all of them are new: which are is asked only if one turns out not to be."""
+    if not rows:
+        return
+    table = JSONB_TABLES[EVENTS]
+    try:
+        with db.transaction():
+            _copy(db, table.name, table, rows)
+    except errors.UniqueViolation:
+        rows = merging.new_events(_run(db), rows)
+        _copy(db, table.name, table, rows)
+    if read := projecting.projected(rows):
+        _copy(db, table.staging, table, read)
+        _project(db, table, read)
+        _clear(db, table)
 
 
 def _name_series(db: Connection[Any], series: Sequence[SeriesRow]) -> None:
@@ -296,12 +344,21 @@ def _copy(db: Connection[Any], name: str, table: Table, rows: Sequence[tuple[Any
 
 def _merge(db: Connection[Any], table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     _copy(db, table.staging, table, rows)
-    with db.cursor() as cursor:
-        cursor.execute(_ours(merging.POSTGRES[table.name]), prepare=True)
-        for sql in projecting.due(table.name, rows):
-            cursor.execute(_ours(sql), prepare=True)
-        if afterwards := merging.AFTERWARDS.get(table.name):
-            cursor.execute(_ours(afterwards), prepare=True)
+    db.execute(_ours(merging.POSTGRES[table.name]), prepare=True)
+    _project(db, table, rows)
+    if afterwards := merging.AFTERWARDS.get(table.name):
+        db.execute(_ours(afterwards), prepare=True)
+    _clear(db, table)
+
+
+def _clear(db: Connection[Any], table: Table) -> None:
+    db.execute(_ours(f"DELETE FROM {table.staging}"), prepare=True)  # noqa: S608 - a name of ours
+
+
+def _project(db: Connection[Any], table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Bring staged rows to the read models."""
+    for sql in projecting.due(table.name, rows):
+        db.execute(_ours(sql), prepare=True)
 
 
 def _select(db: Connection[Any], sql: str) -> list[tuple[Any, ...]]:

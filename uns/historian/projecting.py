@@ -341,6 +341,7 @@ PROJECTIONS: Final = (
     Projection("cleared", frozenset(), (CLEARED_TAGS, CLEARED_STATES)),
 )
 """Samples have theirs, NEWEST_TAGS, where they are written."""
+_OF_EVENTS: Final = frozenset().union(*(one.kinds for one in PROJECTIONS if one.table == "events"))
 
 
 def due(table: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
@@ -349,6 +350,11 @@ def due(table: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
     for one in PROJECTIONS:
         if one.table == table and (not one.kinds or one.kinds & kinds):
             yield from one.statements
+
+
+def projected(events: Sequence[EventRow]) -> list[EventRow]:
+    """Those of some events that the statements look at."""
+    return [row for row in events if row.type in _OF_EVENTS]
 
 
 def _kind(row: tuple[Any, ...]) -> str:

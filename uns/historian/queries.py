@@ -3,9 +3,10 @@
 Reads the public views and little else. OEE is made from sums by uns.model.kpi, never averaged.
 """
 
+import re
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from uns.fold import Mark
 from uns.historian.answers import ROWS_DEFAULT, ROWS_MAX, TIMEOUT_S_MAX, Result
@@ -44,16 +45,18 @@ LIMIT {EVENTS_OF_MAX + 1}
 """  # noqa: S608 - a constant of ours
 _GONE: Final = """
 WITH gone AS (
-    SELECT topic, max(received_ms) AS at_ms FROM cleared WHERE received_ms <= $1 GROUP BY topic
+    SELECT topic, max(received_ms) AS at_ms FROM cleared WHERE received_ms <= $3 GROUP BY topic
 )
 """
-_THERE: Final = """
-WHERE t.received_ms <= $1 AND t.topic > $2 AND (g.at_ms IS NULL OR t.received_ms > g.at_ms)
+_WANTED: Final = 't.topic COLLATE "C" > $1 AND t.topic ~ $2'
+_THERE: Final = f"""
+WHERE {_WANTED} AND t.received_ms <= $3 AND (g.at_ms IS NULL OR t.received_ms > g.at_ms)
 """
 SNAPSHOT_TAGS: Final = f"""{_GONE}
 SELECT DISTINCT ON (t.topic)
     t.topic, t.at_ms, t.value, t.value_text, t.quality, t.unit, t.received_ms, t.reason, t.original
-FROM tag_samples AS t LEFT JOIN gone AS g ON g.topic = t.topic {_THERE}
+FROM (SELECT * FROM tag_samples UNION ALL SELECT * FROM tag_samples_kept) AS t
+LEFT JOIN gone AS g ON g.topic = t.topic {_THERE}
 ORDER BY t.topic, t.at_ms DESC, t.received_ms DESC
 """  # noqa: S608 - constants of ours
 SNAPSHOT_AGAIN: Final = f"""{_GONE}
@@ -66,13 +69,23 @@ SELECT DISTINCT ON (t.topic) t.topic, CAST(t.document AS TEXT)
 FROM states AS t LEFT JOIN gone AS g ON g.topic = t.topic {_THERE}
 ORDER BY t.topic, t.rev DESC
 """  # noqa: S608 - constants of ours
-NEWEST_TAGS: Final = """
+NEWEST_TAGS: Final = f"""
 SELECT topic, at_ms, value, value_text, quality, unit, received_ms, reason, original
-FROM newest_tags WHERE topic > $1 ORDER BY topic
+FROM newest_tags AS t WHERE {_WANTED}
+"""  # noqa: S608 - a constant of ours
+NEWEST_STATES: Final = f"""
+SELECT topic, CAST(document AS TEXT) AS document FROM newest_states AS t WHERE {_WANTED}
+"""  # noqa: S608 - a constant of ours
+STATE_TOPICS: Final = f"SELECT topic FROM newest_states AS t WHERE {_WANTED}"  # noqa: S608 - a constant of ours
+NEWEST_OF: Final = """
+SELECT topic, at_ms, value, value_text, quality, unit, received_ms, reason, original,
+    CAST(NULL AS TEXT) AS document
+FROM newest_tags WHERE topic IN ({topics})
+UNION ALL
+SELECT topic, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CAST(document AS TEXT)
+FROM newest_states WHERE topic IN ({topics})
 """
-NEWEST_STATES: Final = """
-SELECT topic, CAST(document AS TEXT) FROM newest_states WHERE topic > $1 ORDER BY topic
-"""
+TOPICS_AT_ONCE: Final = 1_000
 CHANGED: Final = """
 SELECT max(received_ms) FROM (
     SELECT received_ms FROM newest_tags
@@ -86,7 +99,32 @@ COUNTED: Final = {
     "verdicts": "SELECT verdict, count(*) FROM verdicts GROUP BY 1 ORDER BY 1",
 }
 TOTALS: Final = {"edges": "genealogy_edges", "rejects": "rejects", "gaps": "gaps"}
+_SPECIAL: Final = re.compile(r"([.^$*+?()\[\]{}|\\])")
 COUNTS: Final = ("pq", "gq", "sq", "rq", "ideal_ms", "ideal_good_ms")
+
+
+class Wanted(NamedTuple):
+    """The topics that a filter (+ and #) selects, behind one of them, at most so many.
+
+    They are in the order of their characters, on every store. most: None: all.
+    """
+
+    topic_filter: str = "#"
+    after: str = ""
+    most: int | None = None
+
+    @property
+    def pattern(self) -> str:
+        """The filter as a regular expression."""
+        levels = list[str]()
+        for level in self.topic_filter.split("/"):
+            if level == "#":
+                return f"^{'/'.join(levels)}(/.*)?$" if levels else "^.*$"
+            levels.append("[^/]*" if level == "+" else _SPECIAL.sub(r"\\\1", level))
+        return f"^{'/'.join(levels)}$"
+
+
+EVERYTHING: Final = Wanted()
 
 
 def history(
@@ -158,34 +196,54 @@ def summary(reader: Reader) -> dict[str, Any]:
     return {**counted, **totals}
 
 
-def newest(reader: Reader) -> dict[str, bytes]:
+def newest(reader: Reader, wanted: Wanted = EVERYTHING) -> dict[str, bytes]:
     """The tag and state topics as they are now, by all that is on record; see `snapshot`."""
-    tags = _pages(reader, NEWEST_TAGS)
+    tags = _pages(reader, NEWEST_TAGS, wanted)
     found = {row[0]: tag_payload(TagRow(*row)) for row in tags}
-    states = _pages(reader, NEWEST_STATES)
-    return found | {topic: document.encode() for topic, document in states}
+    states = _pages(reader, NEWEST_STATES, wanted)
+    return _first(found | {topic: document.encode() for topic, document in states}, wanted)
 
 
-def snapshot(reader: Reader, at_ms: int) -> dict[str, bytes]:
+def newest_of(reader: Reader, topics: Sequence[str]) -> dict[str, bytes]:
+    """Of some topics those that show something now, each with its payload."""
+    found = dict[str, bytes]()
+    for first in range(0, len(topics), TOPICS_AT_ONCE):
+        some = topics[first : first + TOPICS_AT_ONCE]
+        listed = ", ".join(f"${n + 1}" for n in range(len(some)))
+        sql = NEWEST_OF.format(topics=listed)
+        for *row, document in reader.query(sql, some, ROWS_MAX).rows:
+            found[row[0]] = tag_payload(TagRow(*row)) if document is None else document.encode()
+    return found
+
+
+def state_topics(reader: Reader) -> list[str]:
+    """The topics of the state documents that there are now."""
+    return [topic for (topic,) in _pages(reader, STATE_TOPICS, EVERYTHING)]
+
+
+def snapshot(reader: Reader, at_ms: int, wanted: Wanted = EVERYTHING) -> dict[str, bytes]:
     """The tag and state topics as they were at an instant (plant time, ms), each with its payload.
 
     A topic has the newest value (by the source's time; by rev) that the record had received by
     then, unless it was cleared since. The bytes are those that were published. Of a tag that says
     `record: every` it may be a later value than the tree showed.
     """
-    changed_ms = reader.query(CHANGED).rows[0][0] or 0
-    return newest(reader) if changed_ms <= at_ms else searched(reader, at_ms)
+    if _changed_ms(reader) <= at_ms:
+        found = newest(reader, wanted)
+        if _changed_ms(reader) <= at_ms:
+            return found
+    return searched(reader, at_ms, wanted)
 
 
-def searched(reader: Reader, at_ms: int) -> dict[str, bytes]:
+def searched(reader: Reader, at_ms: int, wanted: Wanted = EVERYTHING) -> dict[str, bytes]:
     """The same as `snapshot`, from all samples and documents that were received by then."""
-    tags = {row[0]: TagRow(*row) for row in _pages(reader, SNAPSHOT_TAGS, at_ms)}
+    tags = {row[0]: TagRow(*row) for row in _pages(reader, SNAPSHOT_TAGS, wanted, at_ms)}
     found = {topic: tag_payload(row) for topic, row in tags.items()}
-    for topic, received_ms, payload in _pages(reader, SNAPSHOT_AGAIN, at_ms):
+    for topic, received_ms, payload in _pages(reader, SNAPSHOT_AGAIN, wanted, at_ms):
         if topic not in tags or received_ms >= tags[topic].received_ms:
             found[topic] = payload.encode()
-    states = _pages(reader, SNAPSHOT_STATES, at_ms)
-    return found | {topic: document.encode() for topic, document in states}
+    states = _pages(reader, SNAPSHOT_STATES, wanted, at_ms)
+    return _first(found | {topic: document.encode() for topic, document in states}, wanted)
 
 
 def events_of(reader: Reader, source: str, epoch: int, first: int, last: int) -> list[Event]:
@@ -273,16 +331,28 @@ def _sums(reader: Reader, condition: str, params: tuple[str, ...]) -> dict[tuple
     return found
 
 
+def _changed_ms(reader: Reader) -> int:
+    """When what `newest` tells has changed."""
+    return reader.query(CHANGED).rows[0][0] or 0
+
+
 def _counts(result: Result) -> dict[str, int]:
     return {str(name): int(count) for name, count in result.rows}
 
 
-def _pages(reader: Reader, sql: str, *params: int) -> Iterator[tuple[Any, ...]]:
-    """All rows of a query, whose first column is the topic, in its order; it is asked for last."""
-    after = ""
-    while True:
-        page = reader.query(sql, (*params, after), ROWS_MAX, TIMEOUT_S_MAX)
+def _first(tree: dict[str, bytes], wanted: Wanted) -> dict[str, bytes]:
+    """As many topics of a tree as are wanted."""
+    return {topic: tree[topic] for topic in sorted(tree)[: wanted.most]}
+
+
+def _pages(reader: Reader, sql: str, wanted: Wanted, *more: int) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query by topic, its first column: $1 the topic before, $2 the filter."""
+    after, left = wanted.after, wanted.most
+    while left is None or left > 0:
+        size = min(ROWS_MAX, left or ROWS_MAX)
+        ordered = f'SELECT * FROM ({sql}) AS t ORDER BY topic COLLATE "C" LIMIT {size + 1}'  # noqa: S608 - SQL of ours
+        page = reader.query(ordered, (after, wanted.pattern, *more), size, TIMEOUT_S_MAX)
         yield from page.rows
         if not page.truncated or not page.rows:
             return
-        after = page.rows[-1][0]
+        after, left = page.rows[-1][0], None if left is None else left - len(page.rows)

@@ -1,7 +1,8 @@
 """The query port: how other processes read a DuckDB file that the historian holds.
 
 One JSON line in, one out, on a free loopback port; `query.json` beside the store says where, and
-holds the token that only the store's owner can read. One query runs at a time, in a thread.
+holds the token that only the store's owner can read. One query runs at a time, in a thread; what
+nobody waits for any more is not asked.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from uns.historian.errors import (
     HistorianError,
     NoHistorian,
     QueryRefused,
+    QueryTimeout,
     StoreUnavailable,
 )
 from uns.mqtt.broker import write_private
@@ -63,9 +65,10 @@ async def query_port(folder: Path, answer: Answer) -> AsyncIterator[None]:
                 async with asyncio.timeout(IDLE_S_MAX):
                     line = await reader.readline()
                 loop = asyncio.get_running_loop()
-                reply = await loop.run_in_executor(threads, _reply, answer, token, line)
-                writer.write(reply)
-                await writer.drain()
+                reply = loop.run_in_executor(threads, _reply, answer, token, line)
+                if await _waited_for(reply, reader):
+                    writer.write(reply.result())
+                    await writer.drain()
             writer.close()
 
     server = await asyncio.start_server(serve, HOST, 0, limit=LINE_BYTES_MAX)
@@ -78,6 +81,23 @@ async def query_port(folder: Path, answer: Answer) -> AsyncIterator[None]:
         where.unlink(missing_ok=True)
         server.close()
         threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def _waited_for(reply: asyncio.Future[bytes], reader: asyncio.StreamReader) -> bool:
+    """Whether the asker is there until the reply is; if not, it is not made any more."""
+    gone = asyncio.create_task(_ended(reader))
+    try:
+        await asyncio.wait((reply, gone), return_when=asyncio.FIRST_COMPLETED)
+        return reply.done()
+    finally:
+        gone.cancel()
+        reply.cancel()
+
+
+async def _ended(reader: asyncio.StreamReader) -> None:
+    with suppress(ConnectionError):
+        while await reader.read(LINE_BYTES_MAX):
+            pass
 
 
 def _reply(answer: Answer, token: str, line: bytes) -> bytes:
@@ -124,11 +144,16 @@ class PortReader:
             raise NoHistorian(f"no historian answers for {self._where.parent}") from error
         request = json.dumps({"token": known["token"], **question._asdict()}).encode() + b"\n"
         with connection:
-            connection.settimeout(question.timeout_s + GRACE_S)
+            patience_s = question.timeout_s + GRACE_S
+            connection.settimeout(patience_s)
             try:
                 connection.sendall(request)
                 with connection.makefile("rb") as stream:
                     document: dict[str, Any] = json.loads(stream.readline())
+            except TimeoutError:
+                raise QueryTimeout(
+                    f"not answered within {patience_s:g} s: the historian has others to answer"
+                ) from None
             except (OSError, ValueError) as error:
                 raise StoreUnavailable("the historian went away during the query") from error
         return document

@@ -5,6 +5,7 @@ columns are the same everywhere (sql/0002_read_models.sql); a column named `at` 
 """
 
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -26,10 +27,15 @@ class Source(Protocol):
 
 
 class Reader:
-    """Asks one store; a context manager."""
+    """Asks one store; a context manager. timeout_s_max: no question may take longer."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, timeout_s_max: float = inf) -> None:
         self._source = source
+        self._timeout_s_max = timeout_s_max
+
+    def within(self, timeout_s_max: float) -> "Reader":
+        """The same store, for who cannot wait so long."""
+        return Reader(self._source, timeout_s_max)
 
     def query(
         self,
@@ -42,7 +48,8 @@ class Reader:
 
         Raises QueryRefused, QueryFailed, QueryTimeout or StoreUnavailable.
         """
-        return self._source.query(Question(sql, params, limit, timeout_s))
+        bounded_s = min(timeout_s, self._timeout_s_max)
+        return self._source.query(Question(sql, params, limit, bounded_s))
 
     def close(self) -> None:
         """Release the store."""

@@ -30,8 +30,9 @@ from uns.historian.rows import (
 )
 from uns.historian.samples import sample_row, tag_row
 from uns.historian.sources import Sources
+from uns.historian.standing import Standing, Stood
 from uns.model.events import Event, Rejected, Sampled, Tag
-from uns.model.path import Topic
+from uns.model.path import Topic, parse_topic
 
 STALE: Final = "stale-epoch"
 WATERMARK: Final = "watermark"
@@ -72,13 +73,15 @@ class Watermark(NamedTuple):
 class Known:
     """What the store knew when the historian started.
 
-    since: by resume topic, the first rev of the newest owner.
+    since: by resume topic, the first rev of the newest owner. stood: the `_state` topics that stand
+    on record, each with its document's owner.
     """
 
     watermarks: list[WatermarkRow] = field(default_factory=list)
     resumes: list[ResumeRow] = field(default_factory=list)
     reject_counts: dict[str, int] = field(default_factory=dict)
     since: dict[str, int] = field(default_factory=dict)
+    stood: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -113,6 +116,7 @@ class Recorder:
             known.since,
         )
         self._shown: dict[str, Shown] = {}
+        self._standing = Standing(self._stood(known.stood))
         self._quarantine = Quarantine(known.reject_counts)
         self._open = _Open(max((row.at_ms for row in known.watermarks), default=-1))
 
@@ -162,9 +166,7 @@ class Recorder:
             case Event() as event:
                 self._event(arrival, event)
             case Cleared() if decoded.topic.kind in KEPT_VALUES:
-                self._open.cleared[arrival.topic] = ClearedRow(
-                    arrival.topic, self._open.received_ms
-                )
+                self._cleared(arrival.topic, self._readers.writer_of(decoded.topic))
             case dict() as document if decoded.topic.kind == "_state":
                 self._state(arrival, decoded.topic, document)
             case dict() as document if is_resume(decoded.topic):
@@ -173,6 +175,11 @@ class Recorder:
                 self._forgotten(document)
             case _:
                 pass
+
+    def _cleared(self, topic: str, writer: str | None) -> None:
+        self._open.cleared[topic] = ClearedRow(topic, self._open.received_ms)
+        if writer:
+            self._standing.clear(Stood(topic, writer))
 
     def _tag(self, arrival: Arrival, tag: Tag) -> None:
         self._is_there(arrival)
@@ -247,6 +254,8 @@ class Recorder:
             self._fence(why, arrival)
             return
         self._is_there(arrival)
+        if resume and stated.owner_epoch is not None:
+            self._standing.say(Stood(arrival.topic, resume), stated.owner_epoch)
         now_ms = self._open.received_ms
         at_ms = now_ms if stated.at_ms is None else stated.at_ms
         row = StateRow(arrival.topic, stated.rev, at_ms, now_ms, arrival.payload.decode())
@@ -272,6 +281,9 @@ class Recorder:
                 self._open.received_ms,
                 arrival.payload.decode(),
             )
+            if not arrival.retain:
+                for left in self._standing.left_behind(topic, resume.owner_epoch):
+                    self._cleared(left, topic)
 
     def _forgotten(self, document: Document) -> None:
         """Hear what a source was once told it may forget: by this record, or by one before it."""
@@ -304,6 +316,11 @@ class Recorder:
         if progress := self._sources.follow(source, epoch):
             progress.add(seq)
             self._open.moved[source, epoch] = None
+
+    def _stood(self, topics: Iterable[tuple[str, int]]) -> Iterator[tuple[Stood, int]]:
+        for topic, owner_epoch in topics:
+            if writer := self._readers.writer_of(parse_topic(topic)):
+                yield Stood(topic, writer), owner_epoch
 
     def _settled(self, source: str, epoch: int, seq: int) -> int:
         taken = [seq]

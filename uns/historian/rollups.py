@@ -93,7 +93,8 @@ def _make(run: Run, due: Sequence[DueRow]) -> None:
     hour_ms, first, last = due[0].hour_ms, due[0].series, due[-1].series
     hour = hour_ms, hour_ms + HOUR_MS
     for table, size_ms in TABLES.items():
-        run("TRUNCATE new_buckets", ())
+        run("DROP TABLE new_buckets", ())
+        run(STAGING, ())
         run(_SUM_UP.format(size=size_ms), (*hour, first, last))
         run(_REPLACE.format(table=table), hour)
         run(_ADD.format(table=table), hour)

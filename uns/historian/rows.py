@@ -214,6 +214,7 @@ TABLES: Final[dict[str, Table]] = {
 }
 """The tables by their field in Batch."""
 TAGS: Final = "tags"
+EVENTS: Final = "events"
 SERIES: Final = Table("tag_series", SeriesRow, ("integer", _T, _T))
 DUE: Final = Table("rollups_due", DueRow, ("integer", _N))
 NEWEST: Final = Table("tag_samples", TagRow, (_T, _N, "double precision", *(_T,) * 3, _N, _T, _T))

@@ -18,6 +18,7 @@ from uns.codec import Codec
 from uns.historian.errors import HistorianError, StoreUnavailable
 from uns.historian.owners import line_readers
 from uns.historian.query_port import query_port
+from uns.historian.retention import Keep
 from uns.historian.sayings import (
     Health,
     last_topic,
@@ -28,17 +29,19 @@ from uns.historian.sayings import (
 )
 from uns.historian.store import Embedded, Store, Tended, open_store
 from uns.historian.writer import Told, Writer
-from uns.model.plant import Plant, Retention
+from uns.model.plant import Plant
 from uns.mqtt.client import BATCH, MqttClient
 from uns.mqtt.message import Message, Outgoing, Session
 
 BATCH_S: Final = 0.2
 BATCH_MESSAGES_MAX: Final = 5_000
-BATCH_BYTES_MAX: Final = 16_000_000
+BATCH_BYTES_MAX: Final = 4_000_000
 IDLE_S: Final = 0.5
 HEALTH_EVERY_S: Final = 2.0
 RETRY_S_MIN: Final = 0.2
 RETRY_S_MAX: Final = 2.0
+INBOX_LIMIT: Final = BATCH_MESSAGES_MAX
+"""Beside the batch that is written and the one that is gathered."""
 LEAVE_TIMEOUT_S: Final = 5.0
 TEND_EVERY_S: Final = 1.0
 TEND_REST_S: Final = 30.0
@@ -53,6 +56,8 @@ log = logging.getLogger(__name__)
 class HistorianWiring:
     """What a historian works with. `clock` is plant time in ms; `chance` spreads its retries.
 
+    voice: the connection it speaks on. None: `client`, where each answer stands behind all that is
+    queued for it, so that much has to be taken in before what was said is known to be heard.
     keep: how long rows are kept; None: for ever.
     """
 
@@ -63,21 +68,23 @@ class HistorianWiring:
     writer: Writer
     clock: Callable[[], int]
     chance: Random = field(default_factory=Random)
-    keep: Retention | None = None
+    keep: Keep | None = None
+    voice: MqttClient | None = None
 
 
 @dataclass(frozen=True)
 class HistorianSetup:
     """What a historian process is made of.
 
-    location: see `locate`. client: not yet connected, with a fixed id, a session that is kept and
-    `last_will`. processors: those that run on every line, each with the names below `_state` that
-    it writes.
+    location: see `locate`. client, voice: not yet connected; the one that listens has a fixed id, a
+    session that is kept and `last_will`. processors: those that run on every line, each with the
+    names below `_state` that it writes.
     """
 
     plant: Plant
     location: str
     client: MqttClient
+    voice: MqttClient
     clock: Callable[[], int]
     processors: Mapping[str, frozenset[str]]
     name: str = "main"
@@ -95,6 +102,7 @@ class Historian:
 
     def __init__(self, wiring: HistorianWiring) -> None:
         self._w = wiring
+        self._voice = wiring.voice or wiring.client
         self._thread = ThreadPoolExecutor(1, "store")
         self._away: str | None = "not open yet"
         self._waiting_since_s: float | None = None
@@ -136,7 +144,7 @@ class Historian:
         """A message of our own marks the end of what the broker was given before the end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                await self._w.client.publish_many([self._last])
+                await self._voice.publish_many([self._last])
                 await asyncio.shield(recording)
 
     async def _connected(self, _session: Session) -> None:
@@ -208,7 +216,7 @@ class Historian:
         enterprise, at_ms = self._w.enterprise, self._w.clock()
         rejects = [say_reject(enterprise, note) for note in told.rejects]
         watermarks = [say_watermark(enterprise, mark, at_ms) for mark in told.watermarks]
-        await self._w.client.publish_many([*rejects, *(said for said in watermarks if said)])
+        await self._voice.publish_many([*rejects, *(said for said in watermarks if said)])
 
     async def _insist(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the store until it is there."""
@@ -242,7 +250,7 @@ class Historian:
     async def _say_health(self) -> None:
         rows, at_s, rate = self._rows, _now_s(), 0.0
         while True:
-            await self._w.client.publish_many([self._health(rate)])
+            await self._voice.publish_many([self._health(rate)])
             with suppress(TimeoutError):
                 async with asyncio.timeout(HEALTH_EVERY_S):
                     await self._changed.wait()
@@ -273,6 +281,7 @@ async def run_historian(setup: HistorianSetup) -> None:
     store = open_store(setup.location, setup.clock)
     readers = line_readers(plant.lines, setup.processors)
     writer = Writer(Codec(plant), store, readers, own_topics(plant.enterprise))
+    keep = Keep(plant.retention, readers.topics()) if plant.retention else None
     wiring = HistorianWiring(
         setup.name,
         plant.enterprise,
@@ -280,11 +289,13 @@ async def run_historian(setup: HistorianSetup) -> None:
         store,
         writer,
         setup.clock,
-        keep=plant.retention,
+        keep=keep,
+        voice=setup.voice,
     )
     async with AsyncExitStack() as stack:
         if isinstance(store, Embedded):
             await stack.enter_async_context(query_port(store.folder, store.answer))
+        await stack.enter_async_context(setup.voice)
         await stack.enter_async_context(setup.client)
         await Historian(wiring).run()
 

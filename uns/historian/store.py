@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from uns.historian.answers import Question, Result
 from uns.historian.recorder import Known
+from uns.historian.retention import Keep
 from uns.historian.rows import Batch, ResumeRow, WatermarkRow
-from uns.model.plant import Retention
 
 POSTGRES_SCHEMES: Final = ("postgresql://", "postgres://")
 DUCKDB_SCHEME: Final = "duckdb://"
@@ -43,7 +43,7 @@ class Store(Protocol):
 class Tended(Protocol):
     """A store that is kept in order by its writer."""
 
-    def tend(self, keep: Retention | None, now_ms: int) -> bool:
+    def tend(self, keep: Keep | None, now_ms: int) -> bool:
         """One bounded step of upkeep, at `now_ms` of plant time; whether there may be more to do.
 
         Samples are rolled up, and what is older than is kept goes; None keeps everything.
@@ -90,7 +90,7 @@ def open_store(location: str | Path, clock: Clock) -> Store:
 
 
 def recall(select: Select) -> Known:
-    """What a store knows, by four queries that every store understands."""
+    """What a store knows, by five queries that every store understands."""
     watermarks = select(
         "SELECT source, epoch, seq, first_seq, hole_to, ahead, at_ms FROM watermarks"
         " ORDER BY at_ms DESC"
@@ -105,9 +105,14 @@ def recall(select: Select) -> Known:
         " GROUP BY topic"
     )
     counts = select("SELECT reject_class, count(*) FROM rejects GROUP BY reject_class")
+    stood = select(
+        "SELECT topic, CAST((document ->> 'owner_epoch') AS BIGINT) FROM newest_states"
+        " WHERE (document ->> 'owner_epoch') IS NOT NULL"
+    )
     return Known(
         [WatermarkRow(*row) for row in watermarks],
         [ResumeRow(*row) for row in resumes],
         {str(reject_class): int(count) for reject_class, count in counts},
         {str(topic): int(rev) for topic, rev in since},
+        [(str(topic), int(owner_epoch)) for topic, owner_epoch in stood],
     )

@@ -40,6 +40,7 @@ V5: Final = MQTTProtocolVersion.MQTTv5
 GOODBYE_TIMEOUT_S: Final = 2.0
 SESSION_EXPIRY_S: Final = 7 * 86_400
 INBOX_LIMIT: Final = 2 * RECEIVE_WINDOW
+INBOX_BYTES: Final = 16_777_216
 BATCH: Final = 500
 INVALID_TOPIC: Final = "\N{REPLACEMENT CHARACTER}"
 """Stands for a topic that is no UTF-8; outside every grammar, so it ends in quarantine."""
@@ -64,7 +65,8 @@ class MqttClient:
         connection cancels it.
     before_reconnect: awaited before every CONNECT except the first. What it raises ends the client,
         save OSError and ConnectionOver: these say that the broker is not there, and it tries on.
-    inbox_limit: messages held before reading pauses.
+    inbox_limit, inbox_bytes: messages held, and bytes of theirs, before reading pauses. It does not
+        pause while an answer to what this client sends is awaited.
     once: at most one CONNECT is sent; what becomes of it is the end of the client (ConnectionOver).
 
     `connected` is set while the connection stands and was greeted. When the client has ended
@@ -86,6 +88,7 @@ class MqttClient:
         on_connect: OnConnect | None = None,
         before_reconnect: BeforeReconnect | None = None,
         inbox_limit: int = INBOX_LIMIT,
+        inbox_bytes: int = INBOX_BYTES,
         once: bool = False,
     ) -> None:
         self.on_connect = on_connect
@@ -104,7 +107,7 @@ class MqttClient:
         if protocol == V5:
             self._inflight.resize(0)  # until the broker said how many it takes
         self._subscriptions = Subscriptions(self._send_subscribe)
-        self._inbox = Inbox(inbox_limit)
+        self._inbox = Inbox(inbox_limit, inbox_bytes)
         self._arrived = asyncio.Event()
         self._unconfirmed: set[int] = set()
         self._failure: BaseException | None = None

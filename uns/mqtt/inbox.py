@@ -17,8 +17,10 @@ class Inbox:
     connection, so acks for a former one are dropped: the broker sends those messages again.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, bytes_max: int) -> None:
         self._limit = limit
+        self._bytes_max = bytes_max
+        self._bytes = 0
         self._queue: deque[Message] = deque()
         self._unacked: deque[int] = deque()
         self._done: set[int] = set()
@@ -31,7 +33,7 @@ class Inbox:
     @property
     def full(self) -> bool:
         """Whether reading should pause until the owner has taken some."""
-        return len(self._queue) >= self._limit
+        return len(self._queue) >= self._limit or self._bytes >= self._bytes_max
 
     def opened(self, session: Session) -> None:
         """Begin a connection; what a kept session will send again is not kept here as well."""
@@ -40,12 +42,13 @@ class Inbox:
         self._done.clear()
         if session is Session.KEPT:
             self._queue = deque(message for message in self._queue if message.qos == 0)
+            self._bytes = sum(len(message.payload) for message in self._queue)
 
     def put(self, message: Message, *, reading_must_go_on: bool) -> None:
-        """Queue a message; QoS 1 is bounded by the broker's window, QoS 0 by pausing to read.
+        """Queue a message; bounded by pausing to read.
 
         reading_must_go_on: an answer is awaited behind this message, so there is no pausing: at
-        QoS 0 a full inbox drops it.
+        QoS 0 a full inbox drops it, at QoS 1 only the broker's window is a bound.
         """
         if message.qos:
             self._unacked.append(message.mid)
@@ -53,10 +56,13 @@ class Inbox:
             self.dropped += 1
             return
         self._queue.append(message)
+        self._bytes += len(message.payload)
 
     def take(self, max_messages: int) -> list[Message]:
         """Up to so many messages, oldest first; empty when there are none."""
-        return [self._queue.popleft() for _ in range(min(max_messages, len(self._queue)))]
+        taken = [self._queue.popleft() for _ in range(min(max_messages, len(self._queue)))]
+        self._bytes -= sum(len(message.payload) for message in taken)
+        return taken
 
     def acknowledge(self, messages: Iterable[Message]) -> list[int]:
         """Mark messages as done; the packet ids that may be acked now, in order."""

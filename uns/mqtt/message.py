@@ -11,7 +11,11 @@ PAYLOAD_BYTES_MAX: Final = 1_048_576
 """Largest payload, in bytes: our own check, so that the broker's `max_packet_size` never acts."""
 
 RECEIVE_WINDOW: Final = 20_000
-"""Messages the broker sends before it waits for an ack: its `max_inflight_messages`."""
+"""Messages the broker sends before it waits for an ack: its `max_inflight_messages`.
+
+Mosquitto before 2.0.13 sends as many again at each ack while more are queued: an inbox has bounds
+of its own.
+"""
 
 QoS = Literal[0, 1]
 

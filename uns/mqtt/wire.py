@@ -8,6 +8,7 @@ it is given a socket that is already connected and that answers from memory.
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -145,6 +146,12 @@ class PahoOnSocket(Client):
     def _create_socket(self) -> "SocketLike":
         return self.next_socket
 
+    def is_there(self) -> None:
+        """Take the broker for alive until now, though its PINGRESP may stand behind much else."""
+        self._ping_t = 0.0
+        with self._msgtime_mutex:
+            self._last_bytes_received = time.monotonic()
+
 
 class Wire:
     """One paho client on the running loop.
@@ -162,6 +169,7 @@ class Wire:
         self._socket: BufferedSocket | None = None
         self._misc: asyncio.TimerHandle | None = None
         self._paused = False
+        self._heard = False
         self.writable = asyncio.Event()
         paho.on_socket_register_write = self._on_register_write
         paho.on_socket_close = self._on_socket_close
@@ -177,7 +185,7 @@ class Wire:
         self.writable.set()
 
     def pause(self) -> None:
-        """Stop reading: the kernel's buffers fill, then the broker waits."""
+        """Stop reading: the kernel's buffers fill, then the broker waits, and is believed alive."""
         if self._socket and not self._paused:
             self._paused = True
             self._loop.remove_reader(self._socket)
@@ -230,6 +238,7 @@ class Wire:
         if connection is None:
             return
         connection.fill()
+        self._heard = True
         while connection.unread and self._socket is connection:
             self.paho.loop_read()
         self._after_read()
@@ -257,6 +266,9 @@ class Wire:
             self._loop.remove_writer(connection)
 
     def _do_misc(self) -> None:
+        if self._paused or self._heard:
+            self.paho.is_there()
+        self._heard = False
         self.paho.loop_misc()
         if self._socket:
             self._misc = self._loop.call_later(MISC_INTERVAL_S, self._guarded, self._do_misc)

@@ -56,6 +56,9 @@ def as_failure(problem: Problem) -> JSONResponse:
 
 
 def _tell(subscriptions: Subscriptions, context: Context, message: Said) -> None:
+    topic, _payload = message
+    if not subscriptions.followed(topic):  # most are not, and there are thousands a second
+        return
     update = said(*message, context.clock())
     if update:
         subscriptions.tell(update)

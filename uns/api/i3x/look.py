@@ -1,6 +1,6 @@
-"""The tree as the record has it now, with its address space: one look a request."""
+"""The objects that there are now, and the newest values of some: one look a request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -15,12 +15,18 @@ from uns.historian.reader import Reader
 
 
 class Look:
-    """Objects and their newest values."""
+    """Objects, and what those show that were read."""
 
-    def __init__(self, space: Space, shown: Mapping[str, bytes], now_ms: int) -> None:
+    def __init__(self, space: Space, now_ms: int) -> None:
         self.space = space
         self.now_ms = now_ms
-        self._shown = shown
+        self._shown = dict[str, bytes]()
+
+    def read(self, reader: Reader, ids: Iterable[str]) -> None:
+        """Read the newest values of objects; of what is none there is nothing to read."""
+        known = (id_ for id_ in ids if id_ in self.space.elements and self.space.is_topic(id_))
+        unread = dict.fromkeys(id_ for id_ in known if id_ not in self._shown)
+        self._shown |= queries.newest_of(reader, tuple(unread))
 
     def known(self, id_: str) -> str:
         """The id of an object, or Missing."""
@@ -29,7 +35,7 @@ class Look:
         return id_
 
     def value(self, id_: str) -> Vqt:
-        """The newest value of an object: what its topic says, or what the place is."""
+        """The newest value of an object that was read: what its topic says, or what it is."""
         if not self.space.is_topic(id_):
             return vqt(self.space.value_of(id_), "good", self.now_ms)
         update = said(id_, self._shown[id_], self.now_ms) if id_ in self._shown else None
@@ -38,9 +44,7 @@ class Look:
 
 def look(reader: Reader, context: Context, spaces: Spaces) -> Look:
     """Look at the record now."""
-    shown = queries.newest(reader)
-    states = (topic for topic in shown if "/_state/" in topic)
-    return Look(spaces.with_states(states), shown, context.clock())
+    return Look(spaces.with_states(queries.state_topics(reader)), context.clock())
 
 
 def spaces_of(request: Request) -> Spaces:

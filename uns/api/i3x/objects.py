@@ -148,17 +148,20 @@ def related_objects(
 
 @post("/objects/value")
 def current_values(
-    look: Looked, response: Response, asked: ValuesAsked
+    look: Looked, record: Record, response: Response, asked: ValuesAsked
 ) -> Bulk[Item[CurrentValue]]:
     """The newest values, of components too where `maxDepth` is not 1."""
     budget = Budget(VALUES_MAX)
+    look.read(record, asked.element_ids)
 
     def find(id_: str) -> CurrentValue:
         own = vars(look.value(look.known(id_)))
         parts = look.space.components.get(id_, [])
         if asked.max_depth == WHOLE or not parts:
             return CurrentValue(is_composition=bool(parts), **own)
-        components = {one: look.value(one) for one in budget.take(parts)}
+        given = budget.take(parts)
+        look.read(record, given)
+        components = {one: look.value(one) for one in given}
         return CurrentValue(is_composition=True, components=components, **own)
 
     found = elements(asked.element_ids, find)

@@ -13,10 +13,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
 
-from uns.api.context import Given
+from uns.api.context import Context, Given
 from uns.api.errors import Busy, Missing, Refused
 from uns.api.i3x import bulk
-from uns.api.i3x.look import TheSpaces, look
+from uns.api.i3x.look import Look, TheSpaces, look
+from uns.api.i3x.space import Spaces
 from uns.api.i3x.subscriptions import (
     ELEMENTS_MAX,
     SUBSCRIPTIONS_MAX,
@@ -41,6 +42,7 @@ from uns.api.i3x.wire import (
     Update,
 )
 from uns.api.i3x.wire import Subscription as Created
+from uns.historian.reader import Reader
 
 KEEP_ALIVE_S: Final = 15.0
 KEEP_ALIVE: Final = b": nothing new\n\n"
@@ -94,7 +96,7 @@ async def register(
     """Follow objects from now on; their newest values are the first updates."""
     _found(subscriptions, asked.client_id, asked.subscription_id)
     async with context.readers.lent() as reader:
-        seen = await run_in_threadpool(look, reader, context, spaces)
+        seen = await run_in_threadpool(_looked, reader, context, spaces, asked)
     subscription = _found(subscriptions, asked.client_id, asked.subscription_id)
 
     def follow(id_: str) -> None:
@@ -103,8 +105,7 @@ async def register(
         if len(subscription.monitored) == ELEMENTS_MAX:
             raise Refused(f"more than {ELEMENTS_MAX} elements: use another subscription")
         subscription.monitored[id_] = asked.max_depth
-        parts = [] if asked.max_depth == WHOLE else seen.space.components.get(id_, [])
-        for one in (id_, *parts):
+        for one in _followed(seen, asked, id_):
             subscription.take(Update(element_id=one, **vars(seen.value(one))))
 
     return bulk.elements(asked.element_ids, follow)
@@ -163,6 +164,19 @@ async def _events(subscriptions: Subscriptions, subscription: Subscription) -> A
                 yield KEEP_ALIVE
     finally:
         subscriptions.closed(subscription, mine)
+
+
+def _looked(reader: Reader, context: Context, spaces: Spaces, asked: Registering) -> Look:
+    """A look at the objects that shall be followed."""
+    seen = look(reader, context, spaces)
+    seen.read(reader, [one for id_ in asked.element_ids for one in _followed(seen, asked, id_)])
+    return seen
+
+
+def _followed(seen: Look, asked: Registering, id_: str) -> list[str]:
+    """An object, with its components where they are followed too."""
+    parts = [] if asked.max_depth == WHOLE else seen.space.components.get(id_, [])
+    return [id_, *parts]
 
 
 def _found(

@@ -43,10 +43,14 @@ class Subscription:
     _number: int = 0
     _lost: bool = False
 
+    def follows(self, id_: str) -> bool:
+        """Whether it wants updates of an object."""
+        place = id_.rpartition("/_")[0]
+        return id_ in self.monitored or self.monitored.get(place, 1) != 1
+
     def take(self, update: Update) -> None:
         """Keep an update, if the object is followed."""
-        place = update.element_id.rpartition("/_")[0]
-        if update.element_id not in self.monitored and self.monitored.get(place, 1) == 1:
+        if not self.follows(update.element_id):
             return
         self._waiting.append(update)
         self._held += 1
@@ -147,6 +151,10 @@ class Subscriptions:
     def closed(self, subscription: Subscription, stream: int) -> None:
         """A stream of a subscription has ended: from now on it is kept alive by being asked."""
         subscription.close_stream(stream, self._clock())
+
+    def followed(self, id_: str) -> bool:
+        """Whether anybody wants updates of an object."""
+        return any(subscription.follows(id_) for subscription in self._all.values())
 
     def tell(self, update: Update) -> None:
         """Keep an update for whoever follows its object."""

@@ -8,7 +8,9 @@ question names its period, whose end is no later than plant time now.
     sampling         PURE  samples -> values held over time; lttb: points worth drawing
     production_days  PURE  a period by shift, day, week, month or year of a site
     charts           PURE  what a control chart draws
-    tag_samples            a tag's samples in their order, summed up by steps or from roll-ups
+    tag_samples            a tag's samples in their order, summed up by steps
+    summed                 a tag over a period, from roll-ups where these tell it right
+    drawn                  which values of a tag are worth drawing
     values                 newest values, raw and down-sampled history, the tree at an instant
     coverage               where in a period a tag is not known: unknown is never idle
     states                 what each cell was doing

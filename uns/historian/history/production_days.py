@@ -1,7 +1,8 @@
 """PURE: a period by shift, day, week, month or year of a site.
 
 These are of production: a shift belongs to the local day on which it opens, so the night shift of a
-Sunday belongs to Sunday, its week and its month. No shift is ever cut.
+Sunday belongs to Sunday, its week and its month. No shift is ever cut. A pause belongs to the day
+on which it begins; one of more than eight days is many of that length, one behind the other.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from uns.historian.errors import QueryRefused
 from uns.historian.history.period import Period
+from uns.model.calendar import END_OF_TIME_MS
 from uns.model.plant import Site
 
 GROUPS_MAX: Final = 2_000
@@ -46,7 +48,8 @@ def groups(site: Site, asked: Period, by: str) -> dict[str, Period]:
         raise QueryRefused(f"by={by}: shift calendars cover 2024 to 2099, ask for these years")
     found: dict[str, Period] = {}
     for key, start_ms, end_ms in _shifts(site, asked) if by == "shift" else _days(site, asked, by):
-        part = Period(from_ms=asked.clamped(start_ms), to_ms=asked.clamped(end_ms))
+        begun_ms = found[key].from_ms if key in found else start_ms
+        part = Period(from_ms=asked.clamped(begun_ms), to_ms=asked.clamped(end_ms))
         if part.length_ms > 0:
             found[key] = part
         if len(found) > GROUPS_MAX:
@@ -55,10 +58,11 @@ def groups(site: Site, asked: Period, by: str) -> dict[str, Period]:
 
 
 def _shifts(site: Site, asked: Period) -> Iterator[tuple[str, int, int]]:
-    window = site.calendar.window_at(asked.from_ms)
-    while window.start_ms < asked.to_ms:
-        yield window.id, window.start_ms, window.end_ms
-        window = site.calendar.window_at(window.end_ms)
+    window, reached_ms = site.calendar.window_at(asked.from_ms), 0
+    while reached_ms < asked.to_ms:
+        yield window.id, max(window.start_ms, reached_ms), window.end_ms
+        reached_ms = window.end_ms
+        window = site.calendar.window_at(reached_ms)
 
 
 def _days(site: Site, asked: Period, by: str) -> Iterator[tuple[str, int, int]]:
@@ -75,6 +79,6 @@ def _opening(site: Site, day: date) -> int:
     """When the first shift of a day opens."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(site.time_zone))
     window = site.calendar.window_at(int(midnight.astimezone(UTC).timestamp() * 1000))
-    while window.day < day.isoformat():
+    while window.day < day.isoformat() and window.end_ms < END_OF_TIME_MS:
         window = site.calendar.window_at(window.end_ms)
     return window.start_ms

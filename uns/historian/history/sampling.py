@@ -13,6 +13,9 @@ from uns.historian.history.period import Answer, Instant, Period, Share, share
 
 GOOD: Final = "good"
 UNCERTAIN: Final = "uncertain"
+BAD: Final = "bad"
+LET_GO: Final = "let go"
+"""The quality of what was told once, but is not on record any more."""
 HOLD_FOREVER_MS: Final = 2**60
 ALIGNED_MS: Final = 60_000
 """Steps of whole minutes begin at whole steps since 1970, as a clock and roll-ups have them."""
@@ -44,6 +47,19 @@ class Piece(NamedTuple):
     uncertain_ms: int
     first_ms: int
     last: Held
+
+
+class Steps(NamedTuple):
+    """A period in equal steps. hold_ms: how long a value is believed; None: until the next one."""
+
+    asked: Period
+    every_ms: int
+    hold_ms: int | None = None
+
+    @property
+    def held_ms(self) -> int:
+        """The longest that a value holds."""
+        return HOLD_FOREVER_MS if self.hold_ms is None else self.hold_ms
 
 
 class Bucket(Answer):

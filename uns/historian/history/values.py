@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from uns.historian import queries
-from uns.historian.answers import ROWS_MAX, TIMEOUT_S_MAX
 from uns.historian.errors import QueryRefused
 from uns.historian.history.coverage import Gap, tag_gaps
+from uns.historian.history.drawn import numbers
 from uns.historian.history.lttb import lttb
 from uns.historian.history.period import (
     PAGE_DEFAULT,
@@ -22,18 +22,18 @@ from uns.historian.history.period import (
     page_size,
     share,
 )
-from uns.historian.history.sampling import HOLD_FOREVER_MS, Bucket, buckets, spans
-from uns.historian.history.tag_samples import ROLLED_UP, pieces, told_before
+from uns.historian.history.sampling import Bucket, Steps, buckets, spans
+from uns.historian.history.summed import ROLLED_UP, summed
+from uns.historian.history.tag_samples import told_before
 from uns.historian.reader import Reader
 from uns.historian.samples import scalar
-from uns.model.path import matches, parse_topic
+from uns.model.path import parse_topic
 
 TOPICS_MAX: Final = 1_000
 POINTS_DEFAULT: Final = 200
 PLOT_POINTS_DEFAULT: Final = 500
 PLOT_POINTS_MIN: Final = 3
 PLOT_POINTS_MAX: Final = 5_000
-PLOT_STEPS_PER_POINT: Final = 2
 _CURSOR: Final = re.compile(r"([0-9]{1,16})~([0-9]{1,9})")
 Quality = Literal["good", "uncertain", "bad"]
 WORST_LAST: Final = "CASE quality WHEN 'good' THEN 0 WHEN 'uncertain' THEN 1 ELSE 2 END"
@@ -47,20 +47,6 @@ _ORDER: Final = {
     "_state": "at_ms, rev",
     "_event": "at_ms, source, epoch, seq",
 }
-_GOOD_NUMBERS: Final = """
-SELECT at_ms, value FROM tags
-WHERE topic = $1 AND at_ms >= $2 AND at_ms < $3 AND quality = 'good' AND value IS NOT NULL
-"""
-_EXTREMES: Final = f"""
-WITH good AS (
-    SELECT at_ms, value, at_ms - (at_ms - $2) % $4 AS step_ms FROM ({_GOOD_NUMBERS}) AS numbers
-), low AS (
-    SELECT DISTINCT ON (step_ms) at_ms, value FROM good ORDER BY step_ms, value, at_ms
-), high AS (
-    SELECT DISTINCT ON (step_ms) at_ms, value FROM good ORDER BY step_ms, value DESC, at_ms
-)
-SELECT at_ms, value FROM low UNION SELECT at_ms, value FROM high ORDER BY at_ms, value
-"""  # noqa: S608 - a constant of ours
 
 
 class Value(Answer):
@@ -121,13 +107,14 @@ def last(
     reader: Reader, topic_filter: str, limit: int = PAGE_DEFAULT, after: str | None = None
 ) -> Page[Newest]:
     """The newest value of each tag and state topic that a filter (+ and #) selects, by topic."""
-    return _shown(queries.newest(reader), topic_filter, page_size(limit), after or "")
+    shown = queries.newest(reader, _wanted(topic_filter, limit, after))
+    return _page(shown, limit)
 
 
 def last_of(reader: Reader, topics: Sequence[str]) -> tuple[Newest, ...]:
     """The newest values of 1 to TOPICS_MAX topics; one that shows nothing is left out."""
     wanted = bounded(topics, TOPICS_MAX, "topics")
-    shown = queries.newest(reader)
+    shown = queries.newest_of(reader, wanted)
     return tuple(_newest(topic, shown[topic]) for topic in wanted if topic in shown)
 
 
@@ -139,7 +126,8 @@ def tree_at(
     after: str | None = None,
 ) -> Page[Newest]:
     """The tag and state topics as they were at an instant (queries.snapshot), by topic."""
-    return _shown(queries.snapshot(reader, at_ms), topic_filter, page_size(limit), after or "")
+    shown = queries.snapshot(reader, at_ms, _wanted(topic_filter, limit, after))
+    return _page(shown, limit)
 
 
 def raw(
@@ -181,12 +169,10 @@ def sampled(  # noqa: PLR0913 - the question's parts
     step_ms = _step_ms(asked, points) if every_ms is None else every_ms
     if step_ms < 1 or asked.length_ms > PAGE_MAX * step_ms:
         raise QueryRefused(f"steps of {step_ms} ms: use at most {PAGE_MAX} of them in the period")
-    before = told_before(reader, topic, asked.from_ms)
-    found = pieces(reader, topic, asked, step_ms, hold_ms)
-    first_ms = found[0].first_ms if found else asked.to_ms
-    shown = tuple(
-        buckets(found, before.held if before else None, asked, step_ms, hold_ms or HOLD_FOREVER_MS)
-    )
+    steps = Steps(asked, step_ms, hold_ms)
+    known = summed(reader, topic, steps)
+    held = known.before.held if known.before else None
+    shown = tuple(buckets(known.pieces, held, asked, step_ms, steps.held_ms))
     return Sampled(
         topic=topic,
         unit=_unit(reader, topic, asked),
@@ -195,7 +181,7 @@ def sampled(  # noqa: PLR0913 - the question's parts
         every_ms=step_ms,
         buckets=shown,
         coverage=_coverage(shown, asked, step_ms),
-        gaps=tag_gaps(reader, topic, asked, (before, first_ms), hold_ms),
+        gaps=tag_gaps(reader, topic, known),
     )
 
 
@@ -206,12 +192,15 @@ def plotted(
     points: int = PLOT_POINTS_DEFAULT,
     hold_ms: int | None = None,
 ) -> Plot:
-    """A tag's good numbers thinned out to at most so many points (LTTB)."""
+    """A tag's good numbers thinned out to at most so many points (LTTB).
+
+    Over a long time a point stands for a minute or an hour, at the instant of its first sample.
+    """
     if not PLOT_POINTS_MIN <= points <= PLOT_POINTS_MAX:
         raise QueryRefused(f"{points} points: use {PLOT_POINTS_MIN} to {PLOT_POINTS_MAX}")
     whole = sampled(reader, topic, asked, points=1, hold_ms=hold_ms)
     return Plot(
-        points=tuple(lttb(_numbers(reader, topic, asked, points), points)),
+        points=tuple(lttb(numbers(reader, topic, asked, points), points)),
         **whole.model_dump(include={"topic", "unit", "from_ms", "to_ms", "coverage"}),
         gaps=whole.gaps,
     )
@@ -237,20 +226,6 @@ def _unit(reader: Reader, topic: str, asked: Period) -> str | None:
     return newest.unit if newest else None
 
 
-def _numbers(reader: Reader, topic: str, asked: Period, points: int) -> list[tuple[int, float]]:
-    """Every good number, or where there are too many the extremes of short steps."""
-    window, steps = (topic, asked.from_ms, asked.to_ms), PLOT_STEPS_PER_POINT * points
-    every = reader.query(f"{_GOOD_NUMBERS} ORDER BY at_ms", window, 2 * steps)
-    if not every.truncated:
-        return _pairs(every.rows)
-    step_ms = -(-asked.length_ms // steps)
-    return _pairs(reader.query(_EXTREMES, (*window, step_ms), ROWS_MAX, TIMEOUT_S_MAX).rows)
-
-
-def _pairs(rows: Iterable[Sequence[Any]]) -> list[tuple[int, float]]:
-    return [(at_ms, value) for at_ms, value in rows]
-
-
 def _tag_only(topic: str) -> None:
     kind = parse_topic(topic).kind
     if kind != "_tag":
@@ -265,10 +240,14 @@ def _value(kind: str, row: Sequence[Any]) -> Value:
     return Value(at_ms=at_ms, value=value, quality=quality, unit=unit, reason=reason)
 
 
-def _shown(tree: Mapping[str, bytes], topic_filter: str, limit: int, after: str) -> Page[Newest]:
-    """Topics of a tree that a filter selects, by topic, from behind `after` on."""
-    found = sorted(t for t in tree if t > after and matches(topic_filter, t))
-    items = tuple(_newest(topic, tree[topic]) for topic in found[:limit])
+def _wanted(topic_filter: str, limit: int, after: str | None) -> queries.Wanted:
+    """The topics of a page, and the one behind it."""
+    return queries.Wanted(topic_filter, after or "", page_size(limit) + 1)
+
+
+def _page(shown: Mapping[str, bytes], limit: int) -> Page[Newest]:
+    found = list(shown)
+    items = tuple(_newest(topic, shown[topic]) for topic in found[:limit])
     return Page(items=items, after=found[limit - 1] if len(found) > limit else None)
 
 
