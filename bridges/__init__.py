@@ -5,7 +5,10 @@ PROTOCOLS is the one table of what namespace.yaml may name: settings and tag add
 
 from typing import Final
 
+from bridges.desk.config import DeskSettings
 from bridges.erp.config import ErpSettings
+from bridges.erp_rest.checks import findings as erp_rest_findings
+from bridges.erp_rest.config import ErpRestSettings
 from bridges.modbus.checks import findings as modbus_findings
 from bridges.modbus.config import ModbusSettings, ModbusSource
 from bridges.opcua.config import OpcUaSettings, OpcUaSource
@@ -21,4 +24,6 @@ PROTOCOLS: Final[dict[str, Protocol]] = {
     "sparkplug": Protocol(SparkplugSettings, SparkplugSource, sparkplug_findings),
     "sparkplug-edge": Protocol(SparkplugEdgeSettings, None, sparkplug_edge_findings),
     "erp": Protocol(ErpSettings, None),
+    "desk": Protocol(DeskSettings, None),
+    "erp-rest": Protocol(ErpRestSettings, None, erp_rest_findings),
 }

@@ -14,14 +14,18 @@ from typing import Any, Final, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from uns.fold import Document, Draft
-from uns.model.commands import COMMANDS, Command, command_named
+from uns.model.commands import COMMANDS, Command, command_named, nearest_command
 from uns.model.events import (
     BRIDGE_EVENTS,
     EVENTS,
     Event,
+    KanbanCommanded,
+    OrderCommanded,
+    OrderMoved,
     Rejected,
     Released,
     Reply,
+    StopCommanded,
     Tag,
 )
 from uns.model.observation import Quality, Scalar
@@ -42,9 +46,15 @@ STAMPS_BYTES_MAX: Final = 120
 TOPICS_CACHED: Final = 20_000
 REASON_LENGTH_MAX: Final = 300
 PROCESSOR_SOURCE: Final = "processor"
+_PROCESSORS: Final = frozenset({PROCESSOR_SOURCE})
 Model = TypeVar("Model", bound=BaseModel)
 _BRIDGE_TYPES: Final = frozenset(model.type_name for model in BRIDGE_EVENTS)
-_ALSO_ERP: Final = frozenset({Rejected.type_name, Reply.type_name})
+_OFFICES: Final[dict[str, tuple[type[Event], ...]]] = {
+    "erp": (Released,),
+    "erp-rest": (),
+    "desk": (Released, OrderCommanded, OrderMoved, StopCommanded, KanbanCommanded),
+}
+"""By protocol, what is said by nobody else. Offices are bridges without tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +96,13 @@ class Codec:
         self._topic = lru_cache(TOPICS_CACHED)(self._parse_topic)
         self._tags = {path: frozenset(place.cell.tags) for path, place in plant.cells.items()}
         self._readers = {line: plant.readers(line) for line in plant.lines}
-        self._erp = frozenset(n for n, b in plant.bridges.items() if b.protocol == "erp")
+        self._offices = frozenset(n for n, b in plant.bridges.items() if b.protocol in _OFFICES)
+        self._theirs = {
+            event.type_name: frozenset(
+                n for n, b in plant.bridges.items() if event in _OFFICES.get(b.protocol, ())
+            )
+            for event in {event for events in _OFFICES.values() for event in events}
+        }
         self._places = frozenset(
             "/".join(parts[:n])
             for path in plant.cells
@@ -160,14 +176,20 @@ class Codec:
             )
 
     def _writers(self, event: Event) -> frozenset[str]:
-        """Who may say such an event: processors, ERP bridges, or the bridges that read the line."""
+        """Who may say such an event: processors, offices, or the bridges that read the line.
+
+        A processor answers the commands that an office took.
+        """
         if event.type not in _BRIDGE_TYPES:
-            return frozenset({PROCESSOR_SOURCE})
-        on_line = level_of(event.path) in ("line", "cell")
-        if event.type == Released.type_name or not on_line:
-            return self._erp
+            return _PROCESSORS
+        if event.type in self._theirs:
+            return self._theirs[event.type]
+        if level_of(event.path) not in ("line", "cell"):
+            return self._offices
         readers = self._readers[parent(event.path, "line")]
-        return readers | self._erp if event.type in _ALSO_ERP else readers
+        if event.type == Reply.type_name:
+            return readers | self._offices | _PROCESSORS
+        return readers | self._offices if event.type == Rejected.type_name else readers
 
 
 def parse_json(payload: bytes) -> Document:
@@ -243,7 +265,8 @@ def _command(topic: Topic, document: Document) -> Command:
     name = "/".join((topic.name, *topic.keys))
     model = command_named(name)
     if model is None:
-        raise _RefusedError("unknown-command", f"no command {name!r}; known: {', '.join(COMMANDS)}")
+        hint, known = nearest_command(name), ", ".join(COMMANDS)
+        raise _RefusedError("unknown-command", f"no command {name!r}{hint}; known: {known}")
     return _validated(model, document)
 
 

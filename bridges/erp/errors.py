@@ -1,7 +1,8 @@
 """Everything that can go wrong between this bridge and the order folder, as one tree.
 
 ErpError
-└── FolderLost   the folder cannot be read or written: try again
+├── FolderLost   the folder cannot be read or written: try again
+└── BadMapping   the mapping file has faults: correct it, files wait meanwhile
 """
 
 
@@ -11,3 +12,7 @@ class ErpError(Exception):
 
 class FolderLost(ErpError):  # noqa: N818 - the name says what happened
     """The operating system refuses the folder; the message says why."""
+
+
+class BadMapping(ErpError):  # noqa: N818 - the name says what happened
+    """The mapping file cannot be used; the message is each fault with its line and column."""

@@ -1,7 +1,7 @@
 """The order folder: `in` is read, `done` and `error` keep what was read.
 
 Owns files and when one is complete. Does not know what an order says. Nothing is ever deleted or
-overwritten. Links, folders and whatever is not named *.json are left alone.
+overwritten. Links, folders, hidden files and whatever has no suffix of a format are left alone.
 """
 
 import stat
@@ -13,12 +13,11 @@ from typing import Final, NamedTuple
 
 from bridges.erp.config import ErpSettings
 from bridges.erp.errors import FolderLost
-from bridges.erp.mapping import is_half
+from bridges.erp.formats import FORMATS
 
 INBOX: Final = "in"
 DONE: Final = "done"
 ERROR: Final = "error"
-SUFFIX: Final = ".json"
 FILES_A_SCAN_MAX: Final = 1_000
 
 
@@ -35,6 +34,11 @@ class Arrived(NamedTuple):
     path: Path
     raw: bytes
     too_big: bool
+
+    @property
+    def suffix(self) -> str:
+        """Which format it is in."""
+        return self.path.suffix.lower()
 
 
 @dataclass(slots=True)
@@ -61,17 +65,19 @@ class OrderFolder:
             for name in (INBOX, DONE, ERROR):
                 (self._root / name).mkdir(parents=True, exist_ok=True)
 
-    def complete(self, now_s: float) -> list[Arrived]:
-        """The files that nobody writes to any more, the oldest first."""
+    def complete(self, now_s: float) -> Iterator[Arrived]:
+        """The files that nobody writes to any more, the oldest first; each is read in its turn."""
         with _guarded():
             looks = dict(_looks(self._root / INBOX))
-            self._watched = {
-                path: self._watch(path, look, now_s)
-                for path, look in sorted(looks.items(), key=_by_age)[:FILES_A_SCAN_MAX]
-            }
-            settled = [path for path, one in self._watched.items() if self._is_still(one, now_s)]
-            arrived = [self._read(path) for path in settled]
-        return [one for one in arrived if not self._may_grow(one, now_s)]
+        self._watched = {
+            path: self._watch(path, look, now_s)
+            for path, look in sorted(looks.items(), key=_by_age)[:FILES_A_SCAN_MAX]
+        }
+        settled = [path for path, one in self._watched.items() if self._is_still(one, now_s)]
+        for path in settled:
+            arrived = self._read(path)
+            if arrived and not self._may_grow(arrived, now_s):
+                yield arrived
 
     def done(self, path: Path, note: str = "") -> None:
         """Put a file away as done, with a note beside it if there is one."""
@@ -80,6 +86,13 @@ class OrderFolder:
     def refused(self, path: Path, reason: str) -> None:
         """Put a file away as refused, the reason beside it."""
         self._move(path, ERROR, f"{reason}\n", ".reason.txt")
+
+    def bad_rows(self, path: Path, text: str, encoding: str) -> None:
+        """Put the rows of a file that were refused beside it, as CSV; after a crash not again."""
+        content = text.encode(encoding, "backslashreplace")
+        with _guarded():
+            target = _free_name((self._root / ERROR / path.name).with_suffix(".csv"), content)
+            target.write_bytes(content)
 
     def _watch(self, path: Path, look: Look, now_s: float) -> _Watched:
         before = self._watched.get(path)
@@ -90,32 +103,45 @@ class OrderFolder:
 
     def _may_grow(self, arrived: Arrived, now_s: float) -> bool:
         waited_s = now_s - self._watched[arrived.path].since_s
+        is_half = FORMATS[arrived.suffix].is_half
         return not arrived.too_big and waited_s < self._half_s and is_half(arrived.raw)
 
-    def _read(self, path: Path) -> Arrived:
-        with path.open("rb") as file:
-            raw = file.read(self._bytes_max + 1)
+    def _read(self, path: Path) -> Arrived | None:
+        """The file as it was looked at; None when it changed since, or is gone."""
+        with _guarded():
+            try:
+                with path.open("rb") as file:
+                    raw = file.read(self._bytes_max + 1)
+                if _look(path) != self._watched[path].look:
+                    return None
+            except FileNotFoundError:
+                return None
         return Arrived(path, raw[: self._bytes_max], len(raw) > self._bytes_max)
 
     def _move(self, path: Path, folder: str, text: str, suffix: str) -> None:
         with _guarded():
             target = _free_name(self._root / folder / path.name)
             if text:
-                target.with_name(target.name + suffix).write_text(text)
+                target.with_name(target.name + suffix).write_text(text, encoding="utf-8")
             path.rename(target)
         self._watched.pop(path, None)
 
 
 def _looks(folder: Path) -> Iterator[tuple[Path, Look]]:
     for path in folder.iterdir():
-        if path.suffix.lower() != SUFFIX or path.name.startswith("."):
+        if path.suffix.lower() not in FORMATS or path.name.startswith("."):
             continue
         try:
-            found = path.lstat()
+            look = _look(path)
         except FileNotFoundError:
             continue
-        if stat.S_ISREG(found.st_mode):
-            yield path, Look(found.st_size, found.st_mtime_ns)
+        if look:
+            yield path, look
+
+
+def _look(path: Path) -> Look | None:
+    found = path.lstat()
+    return Look(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def _by_age(item: tuple[Path, Look]) -> tuple[int, str]:
@@ -123,10 +149,13 @@ def _by_age(item: tuple[Path, Look]) -> tuple[int, str]:
     return look.modified_ns, path.name
 
 
-def _free_name(path: Path) -> Path:
-    """The path, or with the first number that makes it new: PO-1.json, PO-1.2.json."""
+def _free_name(path: Path, content: bytes | None = None) -> Path:
+    """The path, or with the first number that makes it new: PO-1.json, PO-1.2.json.
+
+    A file that has the content already will do.
+    """
     fresh, number = path, 1
-    while fresh.exists():
+    while fresh.exists() and (content is None or fresh.read_bytes() != content):
         number += 1
         fresh = path.with_name(f"{path.stem}.{number}{path.suffix}")
     return fresh

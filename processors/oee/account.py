@@ -17,9 +17,11 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from processors.base import replace
+from processors.oee import days, ledger, micro_stops
 from processors.oee.elements import (
     added,
     counted,
+    element_in,
     element_of,
     is_micro,
     is_stopped,
@@ -32,6 +34,7 @@ from processors.oee.state import (
     WINDOWS_MAX,
     CellTime,
     Closed,
+    Part,
     Piece,
     ShiftSums,
     ShiftWindow,
@@ -39,10 +42,20 @@ from processors.oee.state import (
 )
 from uns.fold import Draft
 from uns.model.equipment import UNKNOWN, Element
-from uns.model.events import Counted, Event, Loaded, OeeInterval, StateChanged, StopEnded, Stopped
+from uns.model.events import (
+    Alerted,
+    Counted,
+    Event,
+    Loaded,
+    OeeInterval,
+    StateChanged,
+    StopEnded,
+    Stopped,
+)
 from uns.model.kpi import Sums
 from uns.model.path import to_dotted
 from uns.model.plant import Place, Plant
+from uns.model.reckoning import policy_id
 
 
 class Booked(NamedTuple):
@@ -79,6 +92,11 @@ class Account:
             case Counted():
                 self._count(event, at_ms)
 
+    def become(self, at_ms: int, **context: Any) -> None:
+        """The cell stands in a state, with an order, from `at_ms` on, if it did not yet."""
+        self.advance_to(at_ms)
+        self._change(at_ms, **context)
+
     def advance_to(self, at_ms: int) -> None:
         """Cut the open piece at every shift edge up to and including `at_ms`."""
         if self._calendar.covers(at_ms) and not self._calendar.covers(self.cell.open.start_ms):
@@ -94,7 +112,8 @@ class Account:
     def _begin(self, at_ms: int) -> None:
         window = self._window_at(at_ms)
         kept = (ShiftSums(window=window),)
-        self.cell = replace(self.cell, since_ms=at_ms, at_ms=at_ms, shifts=kept)
+        today = days.opened((), window)
+        self.cell = replace(self.cell, since_ms=at_ms, at_ms=at_ms, shifts=kept, days=today)
         self._open(replace(self.cell.open, start_ms=at_ms, window=window))
 
     def _change(self, at_ms: int, **changes: Any) -> None:
@@ -154,8 +173,17 @@ class Account:
                 return
         elif self.cell.stop is not None and self.cell.stop.is_open:
             self._judge(micro=False)
-        self._book(piece, element_of(self._plant, piece), end_ms)
+        self._settle(piece, end_ms)
         self._remember(piece, end_ms)
+
+    def _settle(self, piece: Piece, end_ms: int) -> None:
+        """Book a closed piece; if it is of the open stop, that remembers it."""
+        stop = self.cell.stop
+        element = element_in(self._plant, stop, piece)
+        self._book(piece, element, end_ms)
+        if stop is not None and stop.is_open and is_stopped(self._plant, piece):
+            known = ledger.extended(stop, piece, element, end_ms)
+            self.cell = replace(self.cell, stop=known)
 
     def _remember(self, piece: Piece, end_ms: int) -> None:
         if end_ms > piece.start_ms:
@@ -163,15 +191,19 @@ class Account:
             self.cell = replace(self.cell, past=(*self.cell.past, closed)[-PAST_MAX:])
 
     def _open(self, piece: Piece) -> None:
-        shifts = self.cell.shifts
-        if piece.window.start_ms > shifts[-1].window.start_ms:
-            shifts = (*shifts[-SHIFTS_KEPT:], ShiftSums(window=piece.window))
-        at_ms = max(self.cell.at_ms, piece.start_ms)
-        self.cell = replace(self.cell, open=piece, at_ms=at_ms, shifts=shifts)
+        if piece.window.start_ms > self.cell.shifts[-1].window.start_ms:
+            self._open_window(piece.window)
+        self.cell = replace(self.cell, open=piece, at_ms=max(self.cell.at_ms, piece.start_ms))
         if is_stopped(self._plant, piece):
             self._stop(piece)
         elif element_of(self._plant, piece) != "unknown":
             self._end_stop(piece.start_ms)
+
+    def _open_window(self, window: ShiftWindow) -> None:
+        shifts = (*self.cell.shifts[-SHIFTS_KEPT:], ShiftSums(window=window))
+        suspects = self.cell.suspects if self.cell.days[-1].holds(window) else ()
+        known = days.opened(self.cell.days, window)
+        self.cell = replace(self.cell, shifts=shifts, days=known, suspects=suspects)
 
     def _stop(self, piece: Piece) -> None:
         reason = piece.fault if piece.fault in self._plant.reasons else None
@@ -199,7 +231,7 @@ class Account:
         if stop is None or not stop.is_open:
             return
         self._judge(micro=not stop.decided)
-        self.cell = replace(self.cell, stop=replace(stop, end_ms=at_ms), past=())
+        self.cell = replace(ledger.ended(self.cell, stop, at_ms), past=())
         body = {
             "stop_id": stop.stop_id,
             "state": stop.state,
@@ -210,6 +242,14 @@ class Account:
             "micro": not stop.decided,
         }
         self._draft(StopEnded.type_name, at_ms, body)
+        if not stop.decided:
+            self._count_micro_stop(at_ms)
+
+    def _count_micro_stop(self, at_ms: int) -> None:
+        before, after = self.cell.micro, micro_stops.with_one_more(self.cell.micro)
+        self.cell = replace(self.cell, micro=after)
+        if after.rising and not before.rising:
+            self._draft(Alerted.type_name, at_ms, micro_stops.alert(after))
 
     def _judge(self, *, micro: bool) -> None:
         """Book what waited for the open stop to be known as a micro-stop or a real one."""
@@ -217,8 +257,10 @@ class Account:
         if stop is not None:
             self.cell = replace(self.cell, undecided=(), stop=replace(stop, decided=not micro))
         for one in waiting:
-            element = "apt" if micro else element_of(self._plant, one.piece)
-            self._book(one.piece, element, one.end_ms)
+            if micro:
+                self._book(one.piece, "apt", one.end_ms)
+            else:
+                self._settle(one.piece, one.end_ms)
 
     def _count(self, event: Counted, at_ms: int) -> None:
         open_ = self.cell.open
@@ -248,19 +290,47 @@ class Account:
 
     def _take_back(self, closed: Closed, from_ms: int) -> None:
         """The time of a closed piece from an instant on: an interval that runs backwards."""
-        element = element_of(self._plant, closed.piece)
-        back = replace(closed.piece, start_ms=closed.end_ms)
-        sums = Sums().model_copy(update={f"{element}_ms": from_ms - closed.end_ms})
-        self._sum_up(back, sums, closed.end_ms)
-        self._draft(OeeInterval.type_name, from_ms, self._interval(back, element, from_ms))
+        stop = self.cell.stop
+        element = element_in(self._plant, stop, closed.piece)
+        self._shift(closed.piece, element, closed.end_ms, from_ms)
+        if stop is not None and stop.is_open:
+            known = replace(stop, parts=ledger.before(stop.parts, from_ms))
+            self.cell = replace(self.cell, stop=known)
+
+    def move(self, part: Part, element: Element) -> None:
+        """Book a part of a stop under another element: its time back, and forward again."""
+        piece = Piece(
+            state=part.state,
+            fault=None,
+            order_id=part.order_id,
+            item=part.item,
+            window=self._window_named(part.window_id),
+            start_ms=part.start_ms,
+        )
+        self._shift(piece, part.element, part.end_ms, part.start_ms)
+        self._shift(piece, element, part.start_ms, part.end_ms)
+
+    def _window_named(self, window_id: str) -> ShiftWindow:
+        """The window of an id; of one that has no sums any more the id, which says its day."""
+        known = (one.window for one in self.cell.shifts if one.id == window_id)
+        gone = ShiftWindow(id=window_id, shift="", start_ms=0, end_ms=0)
+        return next(known, gone)
+
+    def _shift(self, piece: Piece, element: Element, start_ms: int, end_ms: int) -> None:
+        """Time without pieces, by an interval that may run backwards."""
+        sums = Sums().model_copy(update={f"{element}_ms": end_ms - start_ms})
+        self._sum_up(piece, sums, max(start_ms, end_ms))
+        body = self._interval(replace(piece, start_ms=start_ms), element, end_ms)
+        self._draft(OeeInterval.type_name, end_ms, body)
 
     def _sum_up(self, piece: Piece, sums: Sums, end_ms: int) -> None:
         self.cell = replace(
             self.cell,
             shifts=tuple(
-                replace(one, sums=one.sums + sums) if one.window == piece.window else one
-                for one in self.cell.shifts
+                one.plus(sums) if one.holds(piece.window) else one for one in self.cell.shifts
             ),
+            days=days.booked(self.cell.days, piece, sums),
+            micro=micro_stops.ran(self.cell.micro, sums.apt_ms),
         )
         if piece.order_id is not None:
             self.booked.append(Booked(piece.order_id, piece.item, sums, end_ms))
@@ -273,7 +343,7 @@ class Account:
             "start_ms": piece.start_ms,
             "end_ms": end_ms,
             "shift_id": piece.window.id,
-            "policy_id": self._plant.policy.id,
+            "policy_id": policy_id(self._plant, self._place),
             "order_id": piece.order_id,
             "item": piece.item,
             **{key: getattr(piece.made, key) for key in counts},
@@ -290,7 +360,8 @@ def first_seen(plant: Plant, place: Place, at_ms: int) -> CellTime:
         state=UNKNOWN, fault=None, order_id=None, item=None, window=window, start_ms=at_ms
     )
     kept = (ShiftSums(window=window),)
-    return CellTime(open=piece, since_ms=at_ms, at_ms=at_ms, shifts=kept)
+    today = days.opened((), window)
+    return CellTime(open=piece, since_ms=at_ms, at_ms=at_ms, shifts=kept, days=today)
 
 
 def _agree(piece: Piece, other: Piece, fields: Iterable[str]) -> bool:

@@ -1,26 +1,46 @@
 """The public documents of OEE: live and for the shifts before, by cell, line and order; the stop.
 
 Every document with a ratio carries the sums it was made from: uns.model.kpi.oee makes the one
-from the other, to the digit.
+from the other, to the digit. `intervals` tells what the sums are made of: how many `oee-interval`
+events of which path, and what is open, of which no event tells yet.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from processors.base import clock_text, percent, shown, topic_key, zone_of
+from processors.oee import lines
 from processors.oee import orders as of_orders
 from processors.oee.account import first_seen
 from processors.oee.elements import is_stopped
 from processors.oee.late import final_until
 from processors.oee.live import Live, live
-from processors.oee.state import LineTime, OrderSums, ShiftSums, ShiftWindow, Stop
+from processors.oee.state import (
+    DaySums,
+    LineTime,
+    OrderSums,
+    ShiftSums,
+    ShiftWindow,
+    Tally,
+)
+from processors.oee.stop_documents import stop_documents
+from processors.oee.suspicion import CODE
 from uns.fold import Document
 from uns.model.equipment import STATES, UNKNOWN
 from uns.model.kpi import Sums, oee
 from uns.model.plant import Cell, Place, Plant
+from uns.model.reckoning import (
+    line_policy_id,
+    method_of,
+    policy_id,
+    reckoned_at,
+    reference_of,
+)
 
 ORDER_SHOWN_AFTER_MS: Final = 60_000
 CELLS_SHOWN_MAX: Final = 40
+CELLS_LENGTH_MAX: Final = 1_000
+"""The letters of all names under which a line shows its cells."""
 _CODES: Final = {name: code for code, name in enumerate(STATES)}
 Entry = tuple[str, Document]
 
@@ -40,40 +60,62 @@ def line_documents(plant: Plant, state: LineTime) -> Mapping[str, Document]:
 
 
 def _of_cell(plant: Plant, one: Live, heard_ms: int) -> Iterator[Entry]:
-    path = one.place.path
-    yield f"{path}/_state/oee", _oee_document(plant, one)
+    path, policy = one.place.path, policy_id(plant, one.place)
+    yield f"{path}/_state/oee", _oee_document(plant, one, policy)
     yield f"{path}/_state/cell", _cell_document(plant, one)
-    if one.cell.stop is not None:
-        yield f"{path}/_state/stop", _stop_document(plant, one, one.cell.stop)
-    yield from _of_shifts(plant, path, one, heard_ms)
+    yield from stop_documents(plant, one)
+    yield from _of_shifts(plant, path, one, heard_ms, policy)
 
 
 def _of_line(plant: Plant, state: LineTime, cells: Mapping[str, Live]) -> Iterator[Entry]:
     if not cells:
         return
     place = next(iter(cells.values())).place
-    path = f"{state.line}/{place.line.bottleneck}"
-    neck = cells.get(path) or _unheard(plant, plant.cells[path], state.now_ms)
-    shown_cells = list(cells.items())[:CELLS_SHOWN_MAX]
-    of_cells = {_word(path): oee(one.shift)["oee"] for path, one in shown_cells}
-    method = {"method": plant.policy.line_method, "bottleneck": place.line.bottleneck}
-    document = {**_oee_document(plant, neck), **method, "cells": of_cells}
-    yield f"{state.line}/_state/oee", {**document, "at_ms": document.pop("at_ms")}
-    yield from _of_shifts(plant, state.line, neck, state.heard_ms)
-    yield from _of_orders(plant, state, neck)
+    path, policy = state.line, line_policy_id(plant, place)
+    whole = _line_live(plant, state, cells, place)
+    document = {
+        **_oee_document(plant, whole, policy),
+        "method": method_of(plant, place.line),
+        "bottleneck": reference_of(plant, place.line),
+        "cells": _of_cells(cells),
+    }
+    yield f"{path}/_state/oee", {**document, "at_ms": document.pop("at_ms")}
+    yield from _of_shifts(plant, path, whole, state.heard_ms, policy)
+    yield from _of_days(plant, path, whole, state.heard_ms, policy)
+    yield from _of_items(plant, path, whole, policy)
+    yield from _of_orders(plant, state, whole, policy)
 
 
-def _of_orders(plant: Plant, state: LineTime, neck: Live) -> Iterator[Entry]:
-    for order_id, order in of_orders.booked(state.orders, neck.orders).items():
+def _line_live(plant: Plant, state: LineTime, cells: Mapping[str, Live], place: Place) -> Live:
+    """What the line's figures go by: one of its cells, or a time of its own."""
+    whole = reckoned_at(plant, state.line)
+    if whole.path in cells:
+        return cells[whole.path]
+    known = lines.time_of(plant, state, place) or first_seen(plant, whole, state.now_ms)
+    return live(plant, whole, known, state.now_ms)
+
+
+def _of_cells(cells: Mapping[str, Live]) -> Document:
+    """OEE by cell; of those whose names there is room for."""
+    found, room = Document(), CELLS_LENGTH_MAX
+    for path, one in list(cells.items())[:CELLS_SHOWN_MAX]:
+        word = _word(path)
+        room -= len(word)
+        if room >= 0:
+            found[word] = oee(one.shift)["oee"]
+    return found
+
+
+def _of_orders(plant: Plant, state: LineTime, whole: Live, policy: str) -> Iterator[Entry]:
+    for order_id, order in of_orders.booked(state.orders, whole.orders).items():
         key = topic_key(order_id)
         settled_ms = order.settled_ms
         if key and (settled_ms is None or state.heard_ms < settled_ms + ORDER_SHOWN_AFTER_MS):
-            document = _order_document(plant, neck, order_id, order)
+            closed = state.orders.get(order_id, Tally())
+            figures = _figures(plant, whole, order.sums, closed, policy)
+            about = {"order_id": order_id, "bottleneck": reference_of(plant, whole.place.line)}
+            document = _order_document(whole, figures, order, about)
             yield f"{state.line}/_state/oee-order/{key}", document
-
-
-def _unheard(plant: Plant, place: Place, now_ms: int) -> Live:
-    return live(plant, place, first_seen(plant, place, now_ms), now_ms)
 
 
 def _word(path: str) -> str:
@@ -81,13 +123,22 @@ def _word(path: str) -> str:
     return path.rpartition("/")[2].replace("-", "_")
 
 
-def _figures(sums: Sums) -> Document:
-    figures = oee(sums)
+def _figures(plant: Plant, one: Live, sums: Sums, closed: Tally, policy: str) -> Document:
+    figures = oee(sums, unknown_counted=plant.policy.counts_unknown)
     effectiveness = figures["effectiveness"]
     over = effectiveness is not None and effectiveness > 1
     sums_ = figures.pop("sums")
     capped = min(effectiveness, 1.0) if effectiveness is not None else None
-    return {**figures, "effectiveness_capped": capped, "over_100": over, "sums": sums_}
+    waiting = {key: value for key, value in vars(sums - closed.sums).items() if value}
+    return {
+        **figures,
+        "effectiveness_capped": capped,
+        "over_100": over,
+        "alert": CODE if over else None,
+        "sums": sums_,
+        "intervals": {"path": one.place.path, "closed": closed.intervals, "open": waiting},
+        "policy_id": policy,
+    }
 
 
 def _headline(figures: Mapping[str, Any]) -> str:
@@ -102,8 +153,9 @@ def _remarks(cell: Cell, item: str | None, figures: Mapping[str, Any]) -> str:
     return ideal + (", over 100 %: check the ideal cycle" if figures["over_100"] else "")
 
 
-def _oee_document(plant: Plant, one: Live) -> Document:
-    piece, figures = one.cell.open, _figures(one.shift)
+def _oee_document(plant: Plant, one: Live, policy: str) -> Document:
+    piece = one.cell.open
+    figures = _figures(plant, one, one.shift, one.closed(piece.window.id), policy)
     remarks = _remarks(one.place.cell, piece.item, figures)
     stop = one.cell.stop
     return {
@@ -114,8 +166,7 @@ def _oee_document(plant: Plant, one: Live) -> Document:
         "stop_reason": stop.reason if stop is not None and stop.is_open else None,
         "order_id": piece.order_id,
         "item": piece.item,
-        "shift": _shift(piece.window),
-        "policy_id": plant.policy.id,
+        "shift": _span(piece.window),
         "provisional": True,
         "at_ms": one.at_ms,
     }
@@ -125,32 +176,77 @@ def _shift_name(window: ShiftWindow) -> str:
     return f"{shown(window.shift)} shift" if window.planned else "off shift"
 
 
-def _shift(window: ShiftWindow) -> dict[str, Any]:
-    return {"id": window.id, "start_ms": window.start_ms, "end_ms": window.end_ms}
+def _span(one: ShiftWindow | DaySums) -> dict[str, Any]:
+    return {"id": one.id, "start_ms": one.start_ms, "end_ms": one.end_ms}
 
 
-def _of_shifts(plant: Plant, path: str, one: Live, heard_ms: int) -> Iterator[Entry]:
+def _of_shifts(plant: Plant, path: str, one: Live, heard_ms: int, policy: str) -> Iterator[Entry]:
     final_ms = final_until(plant, one.cell, heard_ms)
     for shift in one.before:
-        key = topic_key(shift.window.id)
+        key = topic_key(shift.id)
         if key is not None:
-            final = one.is_final(shift.window, final_ms)
-            document = _shift_document(plant, one, shift, final=final)
+            figures = _figures(plant, one, shift.sums, one.closed(shift.id), policy)
+            document = _shift_document(one, figures, shift, final=one.is_final(shift, final_ms))
             yield f"{path}/_state/oee-shift/{key}", document
 
 
-def _shift_document(plant: Plant, one: Live, shift: ShiftSums, *, final: bool) -> Document:
-    figures = _figures(shift.sums)
-    corrections = one.cell.corrections.get(shift.window.id, 0)
+def _shift_document(one: Live, figures: Document, shift: ShiftSums, *, final: bool) -> Document:
+    corrections = one.cell.corrections.get(shift.id, 0)
     name = _shift_name(shift.window)
     return {
         "summary": f"{_headline(figures)} {name}, over, {_standing(corrections, final=final)}",
         **figures,
-        "shift": _shift(shift.window),
-        "policy_id": plant.policy.id,
+        "shift": _span(shift.window),
         **_finality(corrections, final=final),
-        "at_ms": shift.window.end_ms,
+        "at_ms": shift.end_ms,
     }
+
+
+def _of_days(plant: Plant, path: str, one: Live, heard_ms: int, policy: str) -> Iterator[Entry]:
+    final_ms = final_until(plant, one.cell, heard_ms)
+    for day in one.days:
+        over = day is not one.days[-1]
+        figures = _figures(plant, one, day.sums, one.closed(day.id), policy)
+        final = over and one.is_final(day, final_ms)
+        document = _day_document(one, figures, day, final=final)
+        yield (
+            f"{path}/_state/oee-day/{day.id}",
+            {
+                **document,
+                "at_ms": day.end_ms if over else one.at_ms,
+            },
+        )
+
+
+def _day_document(one: Live, figures: Document, day: DaySums, *, final: bool) -> Document:
+    corrections = one.cell.corrections.get(day.id, 0)
+    return {
+        "summary": f"{_headline(figures)} {day.id}, {_standing(corrections, final=final)}",
+        **figures,
+        "day": _span(day),
+        **_finality(corrections, final=final),
+    }
+
+
+def _of_items(plant: Plant, path: str, one: Live, policy: str) -> Iterator[Entry]:
+    """The items of the current day; those of days before are in history."""
+    today = one.days[-1]
+    told = next((day.items for day in one.told.days if day.id == today.id), {})
+    for item, tally in today.items.items():
+        key = topic_key(item)
+        if key is not None:
+            figures = _figures(plant, one, tally.sums, told.get(item, Tally()), policy)
+            yield (
+                f"{path}/_state/oee-item/{key}",
+                {
+                    "summary": f"{_headline(figures)} {shown(item)} {today.id}",
+                    **figures,
+                    "item": item,
+                    "day": _span(today),
+                    "provisional": True,
+                    "at_ms": one.at_ms,
+                },
+            )
 
 
 def _finality(corrections: int, *, final: bool) -> Document:
@@ -162,38 +258,18 @@ def _standing(corrections: int, *, final: bool) -> str:
     return f"{word}, corrected {corrections} x" if corrections else word
 
 
-def _order_document(plant: Plant, neck: Live, order_id: str, order: OrderSums) -> Document:
-    figures, final = _figures(order.sums), order.settled_ms is not None
+def _order_document(
+    whole: Live, figures: Document, order: OrderSums, about: Mapping[str, str]
+) -> Document:
+    final = order.settled_ms is not None
     standing = f", {_standing(order.corrections, final=final)}" if final else ""
     return {
-        "summary": f"{_headline(figures)} {shown(order_id)} {shown(order.item)}{standing}",
+        "summary": f"{_headline(figures)} {shown(about['order_id'])} {shown(order.item)}{standing}",
         **figures,
-        "order_id": order_id,
+        **about,
         "item": order.item,
-        "bottleneck": neck.place.line.bottleneck,
-        "policy_id": plant.policy.id,
         **_finality(order.corrections, final=final),
-        "at_ms": neck.at_ms if order.unloaded_ms is None else order.unloaded_ms,
-    }
-
-
-def _stop_document(plant: Plant, one: Live, stop: Stop) -> Document:
-    end_ms = one.at_ms if stop.end_ms is None else stop.end_ms
-    reason = plant.reasons.get(stop.reason or "")
-    title = reason.title if reason else None
-    seconds = (end_ms - stop.start_ms) / 1_000
-    cause = f"{title} ({stop.reason})" if title else f"no reason yet ({shown(stop.state)})"
-    return {
-        "summary": f"{'stopped' if stop.is_open else 'last stop'} {seconds:.1f} s: {cause}",
-        "stop_id": stop.stop_id,
-        "open": stop.is_open,
-        "state": stop.state,
-        "reason": stop.reason,
-        "title": title,
-        "order_id": stop.order_id,
-        "since_ms": stop.start_ms,
-        "duration_ms": end_ms - stop.start_ms,
-        "at_ms": end_ms,
+        "at_ms": whole.at_ms if order.unloaded_ms is None else order.unloaded_ms,
     }
 
 

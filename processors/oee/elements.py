@@ -16,17 +16,31 @@ LOSSES: Final[frozenset[Element]] = frozenset({"adet", "aust"})
 
 
 def element_of(plant: Plant, piece: Piece) -> Element:
-    """Off-shift time is planned; a reason may turn lost time into planned or set-up time."""
+    """Off-shift time is planned; a reason may turn lost time into planned or set-up time.
+
+    By the plant's policy a planned reason may leave it lost.
+    """
     if not piece.window.planned:
         return "planned"
     table = ELEMENT_WITH_ORDER if piece.order_id is not None else ELEMENT_WITHOUT_ORDER
-    element = table.get(piece.state, "unknown")
-    reason = plant.reasons.get(piece.fault or "")
+    return reasoned(plant, table.get(piece.state, "unknown"), piece.fault)
+
+
+def reasoned(plant: Plant, element: Element, code: str | None) -> Element:
+    """The element of a state's time once its reason is known; a code that is none changes none."""
+    reason = plant.reasons.get(code or "")
     if reason is None or element in ("apt", "unknown"):
         return element
     if reason.planned:
-        return "planned"
+        return element if plant.policy.planned_stops == "counted" else "planned"
     return "aust" if element == "adet" and reason.loss == "set-up" else element
+
+
+def element_in(plant: Plant, stop: Stop | None, piece: Piece) -> Element:
+    """The element of a piece while a stop lasts: what a person said goes before the device."""
+    if stop is None or not stop.is_open or not stop.classified or not is_stopped(plant, piece):
+        return element_of(plant, piece)
+    return reasoned(plant, ELEMENT_WITH_ORDER[piece.state], stop.reason)
 
 
 def is_stopped(plant: Plant, piece: Piece) -> bool:
@@ -39,9 +53,9 @@ def timed(piece: Piece, element: Element, end_ms: int) -> Sums:
     return piece.made.model_copy(update={f"{element}_ms": max(0, end_ms - piece.start_ms)})
 
 
-def provisional(plant: Plant, closed: Closed, *, micro: bool) -> Sums:
+def provisional(plant: Plant, stop: Stop | None, closed: Closed, *, micro: bool) -> Sums:
     """An undecided piece: production time while its stop may still be a micro-stop."""
-    element = "apt" if micro else element_of(plant, closed.piece)
+    element = "apt" if micro else element_in(plant, stop, closed.piece)
     return timed(closed.piece, element, closed.end_ms)
 
 

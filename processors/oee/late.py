@@ -34,14 +34,22 @@ def taken(plant: Plant, place: Place, before: CellTime, after: CellTime, stamp: 
     settled = _caught_up(plant, before, after, stamp)
     if stamp.at_ms >= final_ms:
         return settled
-    was = live(plant, place, before, stamp.heard_ms)
-    known = {one.window: one.sums for one in was.before if was.is_final(one.window, final_ms)}
+    return corrected(plant, place, before, settled, stamp.heard_ms)
+
+
+def corrected(
+    plant: Plant, place: Place, before: CellTime, after: CellTime, heard_ms: int
+) -> CellTime:
+    """The cell with a correction more for each shift and day that was final and has other sums."""
+    final_ms = final_until(plant, before, heard_ms)
+    was = live(plant, place, before, heard_ms)
+    known = {one.id: one.sums for one in was.over if was.is_final(one, final_ms)}
     counts = dict(before.corrections)
-    for one in live(plant, place, after, stamp.heard_ms).before:
-        if known.get(one.window, one.sums) != one.sums:
-            counts[one.window.id] = counts.get(one.window.id, 0) + 1
-    shown = {one.window.id for one in was.before}
-    return replace(settled, corrections={key: n for key, n in counts.items() if key in shown})
+    for one in live(plant, place, after, heard_ms).over:
+        if known.get(one.id, one.sums) != one.sums:
+            counts[one.id] = counts.get(one.id, 0) + 1
+    shown = {one.id for one in was.over}
+    return replace(after, corrections={key: n for key, n in counts.items() if key in shown})
 
 
 def _caught_up(plant: Plant, before: CellTime, after: CellTime, stamp: Stamp) -> CellTime:

@@ -1,4 +1,4 @@
-"""What each order came to at the bottleneck cell, while it is loaded there and a while after."""
+"""What each order came to at what its line goes by, while it is loaded there and a while after."""
 
 from collections.abc import Iterable
 
@@ -17,8 +17,7 @@ def booked(orders: Orders, pieces: Iterable[Booked]) -> Orders:
         unloaded_ms = before.unloaded_ms
         if unloaded_ms is not None:
             unloaded_ms = max(unloaded_ms, piece.end_ms)
-        sums = before.sums + piece.sums
-        out[piece.order_id] = replace(before, sums=sums, unloaded_ms=unloaded_ms)
+        out[piece.order_id] = replace(before.plus(piece.sums), unloaded_ms=unloaded_ms)
     return _bounded(out)
 
 

@@ -1,19 +1,24 @@
 """PURE: how far each order of a line has come (ISA-95 job orders), from facts to documents.
 
-Reads released, loaded, counted. Writes one document an order, the line's queue, and one
-`order-closed` an order. README.md has the rules.
+Reads released, loaded, counted, and what people ask for. Writes one document an order, the line's
+queue and work in process, what each cell may take next; one `order-closed` an order and one
+`reply` a command. README.md has the rules.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from processors.base import replace
 from processors.order_progress import fold as rules
-from processors.order_progress.documents import line_documents
+from processors.order_progress.commands import commanded
+from processors.order_progress.lists import line_documents
 from processors.order_progress.state import LineOrders
 from uns.fold import Document, Draft, Step, Tick
-from uns.model.events import Counted, Event, Loaded, Released
+from uns.model.events import Counted, Event, Loaded, OrderCommanded, OrderMoved, Released
 from uns.model.plant import Plant
+
+INPUTS: Final = (Released, OrderCommanded, OrderMoved, Loaded, Counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +35,17 @@ class OrderProgress:
     @property
     def version(self) -> int:
         """Raised when a state is folded otherwise, or old ones can no longer be read."""
-        return 2
+        return 3
 
     @property
     def inputs(self) -> frozenset[str]:
         """What an order's progress follows from."""
-        return frozenset({Released.type_name, Loaded.type_name, Counted.type_name})
+        return frozenset(model.type_name for model in INPUTS)
 
     @property
     def states(self) -> frozenset[str]:
         """What stands below `_state` of its line."""
-        return frozenset({"order", "queue"})
+        return frozenset({"order", "queue", "wip", "dispatch", "transfer"})
 
     @property
     def state_type(self) -> type[LineOrders]:
@@ -61,14 +66,20 @@ class OrderProgress:
         match event:
             case Released() if event.path == state.line:
                 state, outputs = rules.released(self.plant, state, event)
+            case OrderCommanded() if event.path == state.line:
+                state, outputs = commanded(self.plant, state, event)
+            case OrderMoved() if event.path == state.line:
+                state, outputs = rules.moved(state, event)
             case Loaded():
                 state, outputs = rules.loaded(self.plant, state, event)
             case Counted():
                 state, outputs = rules.counted(self.plant, state, event)
+        if not isinstance(event, Counted):
+            state = rules.listed(state, at_ms)
         return Step(state, outputs)
 
     def documents(self, state: LineOrders) -> Mapping[str, Document]:
-        """The documents of the line's orders and of its queue."""
+        """The documents of the line's orders, of its queue and of its cells."""
         return line_documents(self.plant, state)
 
 

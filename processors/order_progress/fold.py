@@ -1,17 +1,18 @@
-"""How facts change a line's orders: released, loaded, counted; and the one fact given back.
+"""How facts change a line's orders: released, loaded, counted, moved; and the fact given back.
 
 Rules: counts go to the order the event names, also after completion and also before its release
 (kept for UNRELEASED_ORDERS_MAX orders, the oldest is forgotten first). `order-closed` is given
-once, when the order completes: at the latest stamp of its facts, the one that completes it may be
-late. What changes it later is a correction. Only facts drop orders: time alone changes nothing but
-`now_ms`.
+once, when the order ends: at the latest stamp of its facts, the one that completes it may be late.
+What changes it later is a correction. Only facts drop orders: time alone changes nothing but
+`now_ms`. What follows which state is the table of uns.model.order.
 """
 
 from collections.abc import Callable
 
-from processors.base import cell_at, replace
+from processors.base import cell_at, replace, shown
 from processors.order_progress.documents import order_document
-from processors.order_progress.figures import is_complete, is_open, routing
+from processors.order_progress.figures import ending, is_left, is_open, routing
+from processors.order_progress.forecast import forecast, paced, quickest_ms, schedule
 from processors.order_progress.state import (
     ENDED_ORDERS_MAX,
     OPEN_ORDERS_MAX,
@@ -21,7 +22,8 @@ from processors.order_progress.state import (
     Tally,
 )
 from uns.fold import Draft
-from uns.model.events import Counted, Event, Loaded, OrderClosed, Released
+from uns.model.events import Alerted, Counted, Event, Loaded, OrderClosed, OrderMoved, Released
+from uns.model.order import ENDED, OrderFact, after
 from uns.model.plant import Plant
 
 Change = tuple[LineOrders, tuple[Draft, ...]]
@@ -31,32 +33,41 @@ def stamp(plant: Plant, state: LineOrders, event: Event) -> int:
     """When a fact was: of a clock that was lost, the latest time that the line's orders know."""
     if plant.calendar_of(state.line).covers(event.at_ms):
         return event.at_ms
-    return _latest_ms(state)
+    return latest_ms(state)
 
 
-def _latest_ms(state: LineOrders) -> int:
+def latest_ms(state: LineOrders) -> int:
+    """The latest time of a fact about one of the orders."""
     return max((order.at_ms for order in state.orders.values()), default=0)
 
 
+def is_full(state: LineOrders) -> bool:
+    """Whether OPEN_ORDERS_MAX are open."""
+    return sum(map(is_open, state.orders.values())) >= OPEN_ORDERS_MAX
+
+
 def released(plant: Plant, state: LineOrders, event: Released) -> Change:
-    """Take a new order or a higher revision of an open one; anything else changes nothing."""
-    known = state.orders.get(event.order_id)
-    if known is not None and known.released_ms is not None:
+    """Take a new order or a higher revision of an open one; anything else changes nothing.
+
+    A release is for all of an order: what was split off or moved is not wanted here any more.
+    """
+    known = state.orders.get(event.order_id) or Order(order_id=event.order_id)
+    if known.released_ms is not None:
         if known.completed_ms is not None or event.revision <= known.revision:
             return state, ()
-    elif sum(map(is_open, state.orders.values())) >= OPEN_ORDERS_MAX:
+    elif is_full(state):
         return replace(state, refused=state.refused + 1), ()
     order = replace(
-        known or Order(order_id=event.order_id),
+        known,
         item=event.item,
-        quantity=event.quantity,
+        quantity=max(0, event.quantity - known.split_off),
         due_ms=event.due_ms,
         priority=event.priority,
         revision=event.revision,
-        content_hash=event.content_hash,
-        released_ms=known.released_ms if known and known.released_ms is not None else event.at_ms,
+        split_from=event.split_from or known.split_from,
+        released_ms=event.at_ms if known.released_ms is None else known.released_ms,
     )
-    return _settle(plant, state, order, event.at_ms)
+    return settled(plant, state, order, event.at_ms, may_be_left=True)
 
 
 def loaded(plant: Plant, state: LineOrders, event: Loaded) -> Change:
@@ -69,12 +80,12 @@ def loaded(plant: Plant, state: LineOrders, event: Loaded) -> Change:
     drafts: tuple[Draft, ...] = ()
     if before is not None and before in state.orders:
         left = _tallied(state.orders[before], cell, event.at_ms, lambda t: replace(t, loaded=False))
-        state, drafts = _settle(plant, state, left, event.at_ms)
+        state, drafts = settled(plant, state, left, event.at_ms, may_be_left=True)
     if event.order_id is None:
         return replace(state, loaded=others), drafts
     order = state.orders.get(event.order_id) or Order(order_id=event.order_id, item=event.item)
     taken = _tallied(order, cell, event.at_ms, lambda t: replace(t, loaded=True, was_loaded=True))
-    state, more = _settle(plant, state, taken, event.at_ms)
+    state, more = settled(plant, state, taken, event.at_ms)
     return replace(state, loaded={**others, cell: event.order_id}), (*drafts, *more)
 
 
@@ -84,6 +95,7 @@ def counted(plant: Plant, state: LineOrders, event: Counted) -> Change:
     if cell is None or event.order_id is None:
         return state, ()
     order = state.orders.get(event.order_id) or Order(order_id=event.order_id, item=event.item)
+    is_last = routing(plant, state.line, order)[-1:] == (cell,)
 
     def add(tally: Tally) -> Tally:
         return replace(
@@ -91,9 +103,55 @@ def counted(plant: Plant, state: LineOrders, event: Counted) -> Change:
             good=tally.good + event.good,
             scrap=tally.scrap + event.scrap,
             rework=tally.rework + event.rework,
+            pace=paced(tally.pace, event.good, event.at_ms) if is_last else None,
         )
 
-    return _settle(plant, state, _tallied(order, cell, event.at_ms, add), event.at_ms)
+    tallied = _tallied(order, cell, event.at_ms, add)
+    state, drafts = settled(plant, state, tallied, event.at_ms)
+    if drafts or _is_listed_anew(order, tallied, cell):
+        state = listed(state, event.at_ms)
+    return _warned(plant, state, event.order_id, drafts)
+
+
+def listed(state: LineOrders, at_ms: int) -> LineOrders:
+    """A fact changed the queue, or what a cell may take."""
+    return replace(state, listed_ms=max(state.listed_ms, at_ms))
+
+
+def _is_listed_anew(before: Order, now: Order, cell: str) -> bool:
+    """Whether a count began an operation, or made the quantity there."""
+    known, tally = before.cells.get(cell), now.cells[cell]
+    return known is None or known.good < now.quantity <= tally.good
+
+
+def _warned(plant: Plant, state: LineOrders, order_id: str, drafts: tuple[Draft, ...]) -> Change:
+    """Say once of an order that it is behind, while it could still be in time."""
+    order = state.orders.get(order_id)
+    if order is None or order.warned or not is_open(order):
+        return state, drafts
+    cells, at_ms = routing(plant, state.line, order), order.at_ms
+    expected = forecast(order, cells, at_ms)
+    if schedule(plant, state.line, order, expected, at_ms) != "behind":
+        return state, drafts
+    body = {
+        "code": "order-behind",
+        "summary": f"{shown(order_id)} will be late at this rate; in time at the ideal cycle",
+        "evidence": {
+            "order_id": order_id,
+            "due_ms": order.due_ms,
+            "forecast_finish_ms": expected.finish_ms,
+            "quickest_ms": quickest_ms(plant, state.line, order),
+        },
+    }
+    orders = {**state.orders, order_id: replace(order, warned=True)}
+    alert = Draft(state.line, Alerted.type_name, at_ms, body)
+    return replace(state, orders=orders), (*drafts, alert)
+
+
+def moved(state: LineOrders, event: OrderMoved) -> Change:
+    """What was given away is an order of the other line now."""
+    waiting = {key: one for key, one in state.transfers.items() if key != event.new_order_id}
+    return replace(state, transfers=waiting), ()
 
 
 def _cell_of(plant: Plant, line: str, path: str) -> str | None:
@@ -104,17 +162,26 @@ def _tallied(order: Order, cell: str, at_ms: int, change: Callable[[Tally], Tall
     tally = change(order.cells.get(cell) or Tally(since_ms=at_ms))
     tally = replace(tally, since_ms=min(tally.since_ms, at_ms))
     started_ms = at_ms if order.started_ms is None else min(order.started_ms, at_ms)
-    return replace(order, cells={**order.cells, cell: tally}, started_ms=started_ms)
+    return replace(
+        order,
+        cells={**order.cells, cell: tally},
+        started_ms=started_ms,
+        status=after(order.status, "begun"),
+    )
 
 
-def _settle(plant: Plant, state: LineOrders, order: Order, at_ms: int) -> Change:
-    """Put the order into the state; if that completes it, close it with its final document."""
-    order = replace(order, at_ms=max(order.at_ms, at_ms))
+def settled(
+    plant: Plant, state: LineOrders, order: Order, at_ms: int, *, may_be_left: bool = False
+) -> Change:
+    """Put the order into the state; if it ended, or this ends it, close it with its document.
+
+    may_be_left: the fact may have taken it from the last of its operations.
+    """
+    order = _corrected(state, replace(order, at_ms=max(order.at_ms, at_ms)), at_ms)
+    if fact := _end(routing(plant, state.line, order), order, may_be_left=may_be_left):
+        order = replace(order, status=after(order.status, fact))
     drafts: tuple[Draft, ...] = ()
-    if order.completed_ms is not None and not _same_pieces(order, state.orders[order.order_id]):
-        corrected_ms = max(at_ms, _latest_ms(state))
-        order = replace(order, corrections=order.corrections + 1, corrected_ms=corrected_ms)
-    if order.completed_ms is None and is_complete(order, routing(plant, state.line, order)):
+    if order.completed_ms is None and order.status in ENDED:
         order = replace(order, completed_ms=order.at_ms)
         document = order_document(plant, state.line, order, order.at_ms)
         body = {"order_id": order.order_id, "document": document}
@@ -122,6 +189,25 @@ def _settle(plant: Plant, state: LineOrders, order: Order, at_ms: int) -> Change
     is_new = order.order_id not in state.orders
     orders = {**state.orders, order.order_id: order}
     return replace(state, orders=_bounded(orders) if drafts or is_new else orders), drafts
+
+
+def _end(cells: tuple[str, ...], order: Order, *, may_be_left: bool) -> OrderFact | None:
+    if not is_open(order):
+        return None
+    is_over = may_be_left and order.started_ms is not None and is_left(order, cells)
+    return ending(order, cells) or ("left" if is_over else None)
+
+
+def _corrected(state: LineOrders, order: Order, at_ms: int) -> Order:
+    """Of an ended order: whether the fact changed its pieces, then it is shown again."""
+    if order.completed_ms is None or _same_pieces(order, state.orders[order.order_id]):
+        return order
+    return replace(
+        order,
+        corrections=order.corrections + 1,
+        corrected_ms=max(at_ms, latest_ms(state)),
+        cleared=False,
+    )
 
 
 def _same_pieces(order: Order, other: Order) -> bool:

@@ -120,7 +120,8 @@ def test_nothing_is_rejected_and_nothing_is_missing(seen: Seen) -> None:
 
 def test_all_protocols_are_alive(seen: Seen) -> None:
     sources = seen.summary["sources"]
-    assert {s["protocol"] for s in sources.values()} == {"opcua", "modbus", "sparkplug", "erp"}
+    protocols = {s["protocol"] for s in sources.values()}
+    assert protocols == {"opcua", "modbus", "sparkplug", "erp", "desk"}
     assert all(source["connected"] for source in sources.values())
     assert sum(source["tags"] for source in sources.values()) == 87
 

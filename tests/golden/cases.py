@@ -2,7 +2,8 @@
 
 events.jsonl holds one fact a line; `at` is local or any other ISO time, and a line with `tick`
 lets time pass. expected.json may leave keys out: what it states must hold, and it states all
-outputs and all topics. A `..._ms` key may be given as an ISO time there.
+outputs and all topics. A `..._ms` key may be given as an ISO time there. plant.json, where there is
+one, says how the plant differs from the example: a JSON merge patch (RFC 7396).
 """
 
 import json
@@ -16,6 +17,7 @@ from processors import PROCESSORS
 from tests.example import numbered, plant
 from uns.fold import Document, Draft, Tick, advance, key_of_event
 from uns.model.events import Event
+from uns.model.plant import Plant
 
 
 def at_ms(text: str) -> int:
@@ -36,9 +38,30 @@ def facts(lines: str) -> list[Event | Tick]:
     return [Tick(at_ms(row["tick"])) if "tick" in row else next(events) for row in rows]
 
 
-def played(name: str, steps: list[Event | Tick]) -> tuple[list[Draft], dict[str, Document]]:
+def plant_of(folder: Path) -> Plant:
+    """The example plant as a case has it."""
+    patch = folder / "plant.json"
+    if not patch.exists():
+        return plant()
+    example = plant().model_dump(mode="json")
+    return Plant.model_validate(merged(example, json.loads(patch.read_text())))
+
+
+def merged(document: Any, patch: Any) -> Any:
+    """A document with a merge patch applied: objects are merged, null takes a key out."""
+    if not isinstance(patch, dict):
+        return patch
+    found = dict(document) if isinstance(document, dict) else {}
+    for key, value in patch.items():
+        found[key] = merged(found.get(key), value)
+    return {key: value for key, value in found.items() if key not in patch or value is not None}
+
+
+def played(
+    name: str, steps: list[Event | Tick], of_plant: Plant | None = None
+) -> tuple[list[Draft], dict[str, Document]]:
     """What a processor puts out, and its documents at the end."""
-    processor = PROCESSORS[name](plant())
+    processor = PROCESSORS[name](of_plant or plant())
     line = next(key_of_event(step) for step in steps if not isinstance(step, Tick))
     state, outputs = processor.initial(line or ""), list[Draft]()
     for step in steps:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from processors import PROCESSORS
-from tests.golden.cases import case_folders, differences, facts, played, shown
+from tests.golden.cases import case_folders, differences, facts, plant_of, played, shown
 
 ROOT = Path(__file__).parent
 CASES = [(name, folder) for name in PROCESSORS for folder in case_folders(ROOT, name)]
@@ -17,7 +17,8 @@ CASES = [(name, folder) for name in PROCESSORS for folder in case_folders(ROOT, 
 )
 def test_case(name: str, folder: Path) -> None:
     expected = json.loads((folder / "expected.json").read_text())
-    outputs, documents = played(name, facts((folder / "events.jsonl").read_text()))
+    steps = facts((folder / "events.jsonl").read_text())
+    outputs, documents = played(name, steps, plant_of(folder))
     assert list(differences(expected["outputs"], shown(outputs), "outputs")) == []
     assert sorted(documents) == sorted(expected["documents"])
     assert list(differences(expected["documents"], documents, "documents")) == []

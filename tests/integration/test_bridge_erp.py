@@ -6,11 +6,13 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from bridges.erp.client import observe
+from bridges.erp.client import ORDERS_A_BATCH, observe
 from bridges.erp.config import ErpSettings
 from tests.brokers import bounded, until
+from tests.example import ROOT
 from tests.simulated import START_MS, example_plant
 from uns.codec import Codec, Message, Reject
 from uns.model.observation import BadInput, Fact, Link, Observation
@@ -29,8 +31,14 @@ def order(number: int = 1, **changes: Any) -> dict[str, Any]:
 class Runner:
     """What the bridge runner does: records facts by business key, then asks for more."""
 
-    def __init__(self, folder: Path, recorded: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recorded: dict[str, str] | None = None,
+        settings: ErpSettings = SETTINGS,
+    ) -> None:
         self.folder = folder
+        self.settings = settings
         self.recorded = {} if recorded is None else recorded
         self.commands: asyncio.Queue[Message | Reject] = asyncio.Queue()
         self.told: list[Observation] = []
@@ -38,7 +46,7 @@ class Runner:
 
     async def run(self) -> None:
         batches = observe(
-            SETTINGS, PLANT, lambda: START_MS, self.folder, self.commands, self._known
+            self.settings, PLANT, lambda: START_MS, self.folder, self.commands, self._known
         )
         async for batch in batches:
             await asyncio.sleep(0.02)
@@ -55,6 +63,9 @@ class Runner:
     def facts(self, observations: list[Observation] | None = None) -> list[Fact]:
         found = self.told if observations is None else observations
         return [one for one in found if isinstance(one, Fact)]
+
+    def links(self) -> list[Link]:
+        return [one for one in self.told if isinstance(one, Link)]
 
     def bad(self) -> list[BadInput]:
         return [one for one in self.told if isinstance(one, BadInput)]
@@ -74,8 +85,10 @@ class Runner:
 
 
 @asynccontextmanager
-async def running(folder: Path, recorded: dict[str, str] | None = None) -> AsyncIterator[Runner]:
-    runner = Runner(folder, recorded)
+async def running(
+    folder: Path, recorded: dict[str, str] | None = None, settings: ErpSettings = SETTINGS
+) -> AsyncIterator[Runner]:
+    runner = Runner(folder, recorded, settings)
     task = asyncio.create_task(runner.run())
     await until(lambda: bool(runner.told) or task.done())
     try:
@@ -246,3 +259,158 @@ async def test_a_folder_that_is_none_is_said_and_healed(tmp_path: Path) -> None:
         await until(lambda: len(erp.told) == 2)
         assert isinstance(erp.told[1], Link)
         assert erp.told[1].up
+
+
+@bounded
+async def test_a_file_that_cannot_be_put_away_is_not_said_again(tmp_path: Path) -> None:
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:  # another file system
+        (tmp_path / "error").symlink_to(elsewhere)
+        async with running(tmp_path) as erp:
+            erp.put("PO-1.json", order(item="pump-c"))
+            await until(lambda: len(erp.links()) == 2)
+            assert "cross-device" in (erp.links()[1].reason or "")
+            await asyncio.sleep(0.2)  # several looks
+            (tmp_path / "error").unlink()
+            (tmp_path / "error").mkdir()
+            await until(lambda: "PO-1.json" in erp.names("error"))
+            assert len(erp.bad()) == 1
+
+
+# --- several orders in a file
+
+ROWS = """order_id;item;quantity;priority
+PO-1;pump-a;12;50
+PO-2;pump-c;12;50
+PO-3;pump-b;zwölf;50
+PO-4;pump-b;7;90
+"""
+
+
+def error_of(folder: Path, name: str) -> str:
+    return (folder / "error" / name).read_text(encoding="utf-8")
+
+
+@bounded
+async def test_good_rows_are_taken_and_bad_ones_come_back_with_their_reason(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as erp:
+        erp.put("orders.csv", ROWS.encode())
+        await until(lambda: len(erp.names("done")) == 2)
+        assert [fact.body["order_id"] for fact in erp.facts()] == ["PO-1", "PO-4"]
+        assert [fact.body["quantity"] for fact in erp.facts()] == [12, 7]
+        note = (tmp_path / "done" / "orders.csv.note.txt").read_text()
+        assert note == "4 orders: 2 released, 0 known already, 2 refused\n"
+        header, second, third = error_of(tmp_path, "orders.csv").splitlines()
+        assert header == "order_id;item;quantity;priority;reason"
+        assert second.startswith("PO-2;pump-c;12;50;orders.csv:3 item: unknown item 'pump-c'")
+        assert third == "PO-3;pump-b;zwölf;50;orders.csv:4 quantity: 'zwölf' is no number"
+        assert [(one.origin, one.original) for one in erp.bad()] == [
+            ("in/orders.csv", b"PO-2;pump-c;12;50\n"),
+            ("in/orders.csv", "PO-3;pump-b;zwölf;50\n".encode()),
+        ]
+        corrected = error_of(tmp_path, "orders.csv").replace("pump-c", "pump-a")
+        erp.put("again.csv", corrected.replace("zwölf", "12").encode())
+        await until(lambda: len(erp.facts()) == 4)
+        assert [fact.body["order_id"] for fact in erp.facts()[2:]] == ["PO-2", "PO-3"]
+
+
+@bounded
+async def test_bad_rows_do_not_pile_up_when_a_file_is_read_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as first:
+        first.put("orders.csv", ROWS.encode())
+        await until(lambda: len(first.names("done")) == 2)
+    (tmp_path / "done" / "orders.csv").rename(tmp_path / "in" / "orders.csv")
+    async with running(tmp_path, first.recorded) as second:
+        await until(lambda: "orders.csv" in second.names("done"))
+        assert not second.facts()
+        assert second.names("error") == ["orders.csv"]
+        note = (tmp_path / "done" / "orders.csv.note.txt").read_text()
+        assert "0 released, 2 known already" in note
+
+
+@bounded
+async def test_a_file_is_put_away_after_its_last_order_is_durable(tmp_path: Path) -> None:
+    async with running(tmp_path) as erp:
+        rows = "".join(f"PO-{n},pump-a,{n + 1}\n" for n in range(70))
+        erp.put("orders.csv", f"order_id,item,quantity\n{rows}".encode())
+        await until(lambda: erp.names("done") == ["orders.csv"])
+        assert len(erp.facts()) == 70
+        assert all(names == ["orders.csv"] for names in erp.files_at_fact)
+
+
+@bounded
+async def test_a_command_does_not_wait_for_the_end_of_a_long_file(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"file_bytes_max": 1_000_000})
+    async with running(tmp_path, settings=settings) as erp:
+        rows = "".join(f"PO-{n},pump-a,{n + 1}\n" for n in range(10 * ORDERS_A_BATCH))
+        erp.put("orders.csv", f"order_id,item,quantity\n{rows}".encode())
+        await until(lambda: len(erp.facts()) >= ORDERS_A_BATCH)
+        erp.command("r1", order(-1))
+        await until(lambda: erp.names("done") == ["orders.csv"])
+        types = [fact.type for fact in erp.facts()]
+        assert types.index("reply") < len(types) - ORDERS_A_BATCH
+
+
+@bounded
+async def test_two_releases_of_an_order_in_one_batch_are_judged_beside_each_other(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as erp:
+        rows = b"order_id,item,quantity\nPO-1,pump-a,5\nPO-1,pump-a,6\nPO-1,pump-a,5\n"
+        erp.put("orders.csv", rows)
+        await until(lambda: len(erp.names("done")) == 2)
+        assert [fact.body["quantity"] for fact in erp.facts()] == [5]
+        assert "is known with other content" in error_of(tmp_path, "orders.csv")
+        note = (tmp_path / "done" / "orders.csv.note.txt").read_text()
+        assert "1 released, 1 known already, 1 refused" in note
+
+
+@bounded
+async def test_a_table_without_its_last_line_end_is_taken_in_the_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as erp:
+        erp.put("orders.csv", b"order_id,item,quantity\nPO-1,pump-a,5")
+        await asyncio.sleep(0.3)  # longer than a complete file needs to settle
+        assert erp.names("in") == ["orders.csv"]
+        await until(lambda: erp.names("done") == ["orders.csv"])
+        assert len(erp.facts()) == 1
+
+
+@bounded
+async def test_a_schedule_with_a_bad_order_comes_back_whole(tmp_path: Path) -> None:
+    golden = ROOT / "tests/golden/erp/b2mml-work-schedule/input.xml"
+    settings = SETTINGS.model_copy(update={"file_bytes_max": 10_000})
+    async with running(tmp_path, settings=settings) as erp:
+        erp.put("plan.XML", golden.read_bytes())
+        await until(lambda: len(erp.names("error")) == 2)
+        assert [fact.body["order_id"] for fact in erp.facts()] == ["JO-1001"]
+        assert len(erp.bad()) == 4
+        note, *reasons = error_of(tmp_path, "plan.XML.reason.txt").splitlines()
+        assert note == "5 orders: 1 released, 0 known already, 4 refused"
+        assert reasons == [one.reason for one in erp.bad()]
+
+
+# --- the mapping file
+
+MAPPING = (
+    "formats: {csv: {fields: {order_id: {from: Nr}, item: {from: Art}, quantity: {from: Stk}}}}"
+)
+
+
+@bounded
+async def test_files_wait_until_the_mapping_is_corrected(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"mapping": "erp.yaml"})
+    (tmp_path / "erp.yaml").write_text(MAPPING.replace("from: Nr", "form: Nr"))
+    async with running(tmp_path, settings=settings) as erp:
+        (down,) = erp.told
+        assert isinstance(down, Link)
+        assert not down.up
+        assert down.reason
+        assert "erp.yaml:1:37 unknown key 'form' (did you mean 'from'?)" in down.reason
+        erp.put("orders.csv", b"Nr;Art;Stk;Ort\nPO-1;pump-a;5;hier\n")
+        await asyncio.sleep(0.3)  # longer than a file needs to settle
+        assert erp.names("in") == ["orders.csv"]
+        (tmp_path / "erp.yaml").write_text(MAPPING)
+        await until(lambda: erp.names("done") == ["orders.csv"])
+        assert [fact.body["order_id"] for fact in erp.facts()] == ["PO-1"]
+        assert [one.up for one in erp.told if isinstance(one, Link)] == [False, True]

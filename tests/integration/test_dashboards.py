@@ -181,7 +181,8 @@ def test_oee_of_a_line_is_made_from_the_sums_of_its_bottleneck(board: Board) -> 
     (row,) = found.rows
     times = {"apt_ms": 80 * MINUTE_MS, "adet_ms": 20 * MINUTE_MS, "planned_ms": 10 * MINUTE_MS}
     sums = Sums(**times) + Sums(**MADE[0]) + Sums(**MADE[1])
-    expected = {key: value for key, value in oee(sums).items() if key != "sums"}
+    ratios = ("oee", "availability", "effectiveness", "quality_ratio")
+    expected = {key: oee(sums)[key] for key in ratios}
     assert (row["line"], row["shift"]) == (LINE, "late-1")
     assert {key: row[key] for key in expected} == pytest.approx(expected, rel=1e-12)
     minutes = {"busy": 100, "delay": 20, "set_up": None, "speed": 69, "quality": 1.2}

@@ -9,10 +9,13 @@ from hypothesis.strategies import SearchStrategy
 from tests.example import EARLY_MS, HOUR_MS, numbered, plant
 from uns.model.equipment import STATES
 from uns.model.events import Event
+from uns.model.order import COMMANDS
+from uns.model.path import to_dotted
 
 Row = dict[str, Any]
 LINES = tuple(plant().lines)
 ORDERS = ("PO-1001", "PO-1002", "po 3/ä", "X" * 128)
+NEW_ORDERS = ("PO-1001-2", "PO-1001-3", "N-1")
 ITEMS = (*plant().items, "unheard-of")
 LOTS = ("L1", "L2", "H-3", "\N{PILE OF POO}" * 20)
 FAULTS = (*plant().reasons, "e99")
@@ -29,6 +32,7 @@ order_ids = st.sampled_from([ORDERS[0], *ORDERS, None])
 items = st.none() | st.sampled_from(ITEMS)
 counts = st.integers(0, 20)
 quantities = st.one_of(st.integers(0, 40).map(lambda n: n / 8), st.floats(0, 1e6, allow_nan=False))
+stop_ids = _near.map(lambda ms: f"{to_dotted(tuple(plant().cells)[1])}-{ms}") | WORDS
 values = st.none() | st.floats(-1e6, 1e6) | st.sampled_from([39.98, 40.02, 12, 119.8])
 
 
@@ -72,6 +76,15 @@ AT_A_CELL: dict[str, SearchStrategy[Row]] = {
         order_id=order_ids,
         item=items,
     ),
+    "stop-commanded": _fields(
+        "stop-commanded",
+        request_id=st.sampled_from(["r-1", "r 2/ä"]) | WORDS,
+        command=st.sampled_from(["classify", "split", "merge"]),
+        stop_id=stop_ids,
+        reason_code=st.none() | st.sampled_from(FAULTS),
+        split_ms=st.none() | stamps,
+        with_stop_id=st.none() | stop_ids,
+    ),
 }
 AT_A_LINE: dict[str, SearchStrategy[Row]] = {
     "released": _fields(
@@ -82,6 +95,29 @@ AT_A_LINE: dict[str, SearchStrategy[Row]] = {
         due_ms=st.none() | stamps,
         priority=st.integers(0, 100),
         revision=st.integers(1, 3),
+    ),
+    "order-commanded": _fields(
+        "order-commanded",
+        request_id=st.sampled_from(["r-1", "r-2"]) | WORDS,
+        command=st.sampled_from(COMMANDS),
+        order_id=st.sampled_from([ORDERS[0], *ORDERS, *NEW_ORDERS]),
+        cell=st.none() | st.sampled_from(["saw", "mill", "press"]),
+        quantity=st.none() | st.integers(1, 20),
+        priority=st.none() | st.integers(0, 100),
+        due_ms=st.none() | stamps,
+        to_line=st.none() | st.sampled_from(LINES) | WORDS,
+        new_order_id=st.none() | st.sampled_from([*ORDERS, *NEW_ORDERS]),
+        reason=st.none() | WORDS,
+    ),
+    "kanban-commanded": _fields(
+        "kanban-commanded",
+        request_id=WORDS,
+        command=st.sampled_from(["empty", "ordered", "full"]),
+        loop=st.sampled_from(["bearings", "bearing"]) | WORDS,
+        card=st.none() | st.integers(1, 5),
+    ),
+    "order-moved": _fields(
+        "order-moved", new_order_id=st.sampled_from(NEW_ORDERS), to_line=st.sampled_from(LINES)
     ),
 }
 

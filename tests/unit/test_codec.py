@@ -226,4 +226,10 @@ def test_a_tag_payload_is_never_longer_than_its_bound(
 
 
 def test_every_command_says_how_it_is_called() -> None:
-    assert set(COMMANDS) == {"order/release", "write/{tag}"}
+    assert set(COMMANDS) == {
+        "order/release",
+        "order/{command}",
+        "stop/{command}",
+        "kanban/{command}",
+        "write/{tag}",
+    }

@@ -71,6 +71,30 @@ FAULTS: list[tuple[str, str, str, str]] = [
     ("micro_stop_ms: 5000", "micro_stop_ms: soon", "soon", "valid integer"),
     ("micro_stop_ms: 5000", "micro_stop_ms: 0", "0\n                tags", "greater than 0"),
     ("bottleneck: mill", "bottleneck: mil", "bottleneck: mil\n", "'mil' (did you mean 'mill'?)"),
+    (
+        "id: iso22400-bottleneck-1",
+        "id: a+b",
+        "id: a+b",
+        "'+' begins what the hub adds for each rule",
+    ),
+    (
+        "bottleneck: mill",
+        "bottleneck: mill\n            key_cell: was",
+        "key_cell: was",
+        "unknown cell 'was' (did you mean 'wash'?)",
+    ),
+    (
+        "bottleneck: mill",
+        "bottleneck: mill\n            line_method: key-cell",
+        "housing:\n            title: Pump",
+        "line method 'key-cell' needs the key 'key_cell'",
+    ),
+    (
+        "bottleneck: mill",
+        "bottleneck: mill\n            running_min: 4",
+        "running_min: 4",
+        "running_min 4: the line has 3 cells",
+    ),
     ("bridge: plc-machining", "bridge: plc-mach", "bridge: plc-mach", "unknown bridge 'plc-mach'"),
     ("title: Saw", "bridge: plc-mill", "bridge: plc-mill", "unknown bridge 'plc-mill'"),
     (

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from processors import PROCESSORS
 from processors.base import DOCUMENT_BYTES_MAX, fit
 from processors.genealogy.state import EDGES_SHOWN
-from processors.oee.state import ORDERS_MAX, UNDECIDED_MAX, WINDOWS_MAX
+from processors.oee.state import ITEMS_MAX, ORDERS_MAX, UNDECIDED_MAX, WINDOWS_MAX
 from processors.order_progress.state import (
     ENDED_ORDERS_MAX,
     OPEN_ORDERS_MAX,
@@ -37,7 +37,13 @@ from uns.model.plant import Plant
 
 Row = dict[str, Any]
 BAD = {"bore": 41.0, "flatness": 99.0}
-LINE_OF = {"oee": HOUSING, "quality": HOUSING, "order-progress": PUMP, "genealogy": PUMP}
+LINE_OF = {
+    "oee": HOUSING,
+    "quality": HOUSING,
+    "order-progress": PUMP,
+    "genealogy": PUMP,
+    "kanban": PUMP,
+}
 
 
 def played(name: str, rows: Iterable[Row], now_ms: int = 0) -> tuple[Any, list[Draft]]:
@@ -105,7 +111,7 @@ def test_completed_orders_are_remembered_up_to_their_bound() -> None:
 def test_an_id_that_fits_no_topic_is_shown_in_the_queue_only() -> None:
     state, _ = played("order-progress", [released("X" * 128)])
     shown = documents("order-progress", state)
-    assert list(shown) == [f"{PUMP}/_state/queue/orders"]
+    assert not any("/_state/order/" in topic for topic in shown)
     assert shown[f"{PUMP}/_state/queue/orders"]["orders"][0]["order_id"] == "X" * 128
 
 
@@ -194,6 +200,16 @@ def test_a_line_is_shown_before_its_bottleneck_is_heard_of() -> None:
     state, _ = played("oee", [row], EARLY_MS + 10_000)
     line = documents("oee", state)[f"{HOUSING}/_state/oee"]
     assert (line["oee"], line["bottleneck"], line["cells"]) == (None, "mill", {"saw": 0.0})
+
+
+def test_of_items_the_first_of_a_day_are_shown_and_all_are_in_the_day() -> None:
+    rows: list[Row] = [LOADED, state_changed("EXECUTE", EARLY_MS)]
+    rows += [{**counted("PO-1", MILL), "item": f"item-{n}"} for n in range(ITEMS_MAX + 3)]
+    state, _ = played("oee", rows, EARLY_MS + 1_000)
+    shown = documents("oee", state)
+    items = [t for t in shown if "/oee-item/" in t]
+    assert len(items) == ITEMS_MAX
+    assert shown[f"{HOUSING}/_state/oee-day/2026-11-23"]["sums"]["pq"] == 5 * (ITEMS_MAX + 3)
 
 
 def test_off_shift_time_is_planned() -> None:

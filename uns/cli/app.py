@@ -9,13 +9,14 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from uns.cli import history, inspection, orders, reading, times
+from uns.cli import history, inspection, reading, stops_app, times
 from uns.cli import replay as replaying
 from uns.cli import report as reporting
 from uns.cli import verify as verifying
 from uns.cli import write as writing
 from uns.cli.bridge import bridge_app
 from uns.cli.discover import discover_app
+from uns.cli.erp_app import erp_app
 from uns.cli.errors import CommandError, UsageError
 from uns.cli.export import export_app
 from uns.cli.folder import DEFAULT
@@ -23,6 +24,7 @@ from uns.cli.grafana import grafana_app
 from uns.cli.hub import HubOptions
 from uns.cli.opcua import opcua_app
 from uns.cli.options import Data, Json, Namespace, read_plant
+from uns.cli.orders_app import order_app
 from uns.cli.output import note
 from uns.cli.run import RunOptions, run_hub, store_url
 from uns.cli.serve import serve
@@ -54,14 +56,15 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-order_app = typer.Typer(help="Orders.", rich_markup_mode=None)
 broker_app = typer.Typer(help="The broker.", rich_markup_mode=None)
 app.add_typer(order_app, name="order")
+app.add_typer(stops_app.stop_app, name="stop")
 app.add_typer(broker_app, name="broker")
 app.add_typer(sparkplug_app, name="sparkplug")
 app.add_typer(opcua_app, name="opcua")
 app.add_typer(discover_app, name="discover")
 app.add_typer(bridge_app, name="bridge")
+app.add_typer(erp_app, name="erp")
 app.add_typer(export_app, name="export")
 app.add_typer(grafana_app, name="grafana")
 
@@ -208,17 +211,6 @@ def watch(
     reading.watch(topic_filter, data, count, duration, as_json=as_json)
 
 
-@order_app.command("submit", epilog="Example: uns order submit order.json")
-def order_submit(
-    file: Annotated[Path, typer.Argument(help="A JSON order, or - for standard input.")],
-    *,
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """Release an order. Prints the hub's answer; exit code 1 when it is refused."""
-    orders.submit(file, data, as_json=as_json)
-
-
 @app.command(
     epilog="Example: uns write acme/berlin/machining/housing/wash/_tag/bath-temperature 58.5",
     context_settings={"ignore_unknown_options": True},  # a negative number is no option
@@ -245,7 +237,7 @@ def trace(
     reading.trace(lot_or_unit, data, as_json=as_json)
 
 
-for _command, _example in history.COMMANDS:
+for _command, _example in (*history.COMMANDS, *stops_app.COMMANDS):
     app.command(epilog=f"Example: {_example}")(_command)
 
 

@@ -15,6 +15,7 @@ from uns.mqtt.client import V5, V311, MqttClient
 from uns.mqtt.goodbye import saying_goodbye
 from uns.mqtt.message import Message, Will
 from uns.runtime.bridge import WRITES_KEY, BridgeRunner, BridgeWiring, WriteBack
+from uns.runtime.clock import wall_ms
 from uns.runtime.gate import Gate
 from uns.runtime.outbox import Outbox
 
@@ -83,12 +84,28 @@ def _erp(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     )
 
 
+def _erp_rest(b: BridgeContext) -> AsyncIterator[list[Observation]]:
+    from bridges.erp_rest.client import Hub, observe
+    from bridges.erp_rest.hearing import Clocks
+
+    hub = Hub(b.context.folder.address(bridge_user(b.name)), b.context.folder.root, b.name)
+    return observe(b.settings, b.context.plant, Clocks(b.context.clock, wall_ms), hub)
+
+
+def _desk(b: BridgeContext) -> AsyncIterator[list[Observation]]:
+    from bridges.desk.client import observe
+
+    return observe(b.settings, b.context.clock, b.commands, b.runner.known_fact)
+
+
 OBSERVE: Final[dict[str, Observe]] = {
     "opcua": _opcua,
     "modbus": _modbus,
     "sparkplug": _sparkplug,
     "sparkplug-edge": _sparkplug_edge,
     "erp": _erp,
+    "desk": _desk,
+    "erp-rest": _erp_rest,
 }
 
 
@@ -133,7 +150,7 @@ async def run_bridge(context: "Context", name: str) -> None:
         outbox=outbox,
         client=client,
         clock=context.clock,
-        filters=_command_filters(plant) if bridge.protocol == "erp" else (),
+        filters=FILTERS.get(bridge.protocol, _no_filters)(plant),
         on_message=_into(commands, Codec(plant)),
         write_back=write_back,
     )
@@ -187,17 +204,39 @@ def _home(plant: Plant, name: str) -> str:
     return served[0].line_path if served else f"{plant.enterprise}/{next(iter(plant.sites))}"
 
 
-def _command_filters(plant: Plant) -> tuple[str, ...]:
+def _no_filters(_plant: Plant) -> tuple[str, ...]:
+    return ()
+
+
+def _erp_filters(plant: Plant) -> tuple[str, ...]:
     return tuple(f"{plant.enterprise}/{site}/_cmd/#" for site in plant.sites)
 
 
+def _desk_filters(plant: Plant) -> tuple[str, ...]:
+    from bridges.desk.mapping import filters
+
+    return filters(plant)
+
+
+FILTERS: Final[dict[str, Callable[[Plant], tuple[str, ...]]]] = {
+    "erp": _erp_filters,
+    "desk": _desk_filters,
+}
+"""What a bridge hears, by protocol."""
+
+
 def _into(commands: asyncio.Queue[Any], codec: Codec) -> Callable[[Message], None]:
-    """All commands go to the bridge, which answers; the historian quarantines the bad ones."""
+    """All commands go to the bridge, which answers; the historian quarantines the bad ones.
+
+    When there are too many, a command is not taken; what is said once only is taken later.
+    """
 
     def take(message: Message) -> None:
-        if commands.full():
+        if not commands.full():
+            commands.put_nowait(codec.decode(message.topic, message.payload, retain=message.retain))
+        elif "/_cmd/" in message.topic:
             log.error("too many commands at once: %s is not taken", message.topic)
         else:
-            commands.put_nowait(codec.decode(message.topic, message.payload, retain=message.retain))
+            asyncio.get_running_loop().call_later(AGAIN_S, take, message)
 
     return take

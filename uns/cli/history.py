@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from uns.cli import lookback, reading
+from uns.cli.explain import explain
 from uns.cli.options import Data, Json
 from uns.historian.history import downtime as stops
 from uns.historian.history import oee as kpi
@@ -161,6 +162,7 @@ COMMANDS: Final[tuple[tuple[Callable[..., Any], str], ...]] = (
     (timeline, "uns timeline pump --from 8h"),
     (downtime, "uns downtime pump --from 7d --by loss"),
     (oee, "uns oee berlin --from 30d --by week"),
+    (explain, "uns explain acme/berlin/machining/housing/_state/oee"),
     (orders, "uns orders --status running"),
     (spc, "uns spc mill bore --from 8h"),
 )

@@ -39,6 +39,7 @@ PARAMETERS: Final = {
     "place": "enterprise/site/area/line/cell, cut from the right",
     "name": "the tag's name in namespace.yaml",
     "tag": "a tag's name at a cell",
+    "command": "what is asked for",
     "request_id": "as in the command that is answered",
 }
 

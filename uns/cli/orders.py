@@ -1,30 +1,90 @@
-"""`uns order submit`: a command, and the hub's answer to it."""
+"""`uns order`: a command about an order, and the hub's answer to it."""
 
+import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import typer
 
 from uns.cli.asking import answered
 from uns.cli.errors import CommandError, UsageError
-from uns.cli.folder import find_folder
-from uns.cli.options import read_text
+from uns.cli.folder import Folder, find_folder
+from uns.cli.options import instant_ms, read_text
 from uns.cli.output import print_json, say
+from uns.cli.subscribe import retained
+from uns.model.checks import did_you_mean
+from uns.model.order import OrderCommand
+from uns.model.path import key_of, parent
 from uns.model.plant import Plant
 
 FILE_BYTES_MAX: Final = 60_000
 
 
+class Where(NamedTuple):
+    """The hub's folder, and the line if the order is not shown on any."""
+
+    data: Path | None
+    line: str | None
+
+
 def submit(file: Path, data: Path | None, *, as_json: bool) -> None:
     """Release an order; exit code 1 when it is refused."""
-    order = _read(file)
+    order, folder = _read(file), _running(data)
+    site = _site(folder.load_plant())
+    reply = answered(folder.address("operator"), site, "order/release", {"order": order})
+    _print(reply, as_json=as_json)
+
+
+def ask_for(
+    command: OrderCommand,
+    order_id: str,
+    fields: Mapping[str, Any],
+    where: Where,
+    *,
+    as_json: bool,
+) -> None:
+    """Ask the order's line for something; exit code 1 when it is refused."""
+    folder = _running(where.data)
+    line = _line(folder, order_id, where.line)
+    given = {name: value for name, value in fields.items() if value is not None}
+    body = {"order_id": order_id, **given}
+    reply = answered(folder.address("operator"), line, f"order/{command}", body)
+    _print(reply, as_json=as_json)
+
+
+def due_ms(text: str | None) -> int | None:
+    """A due date as a command says it."""
+    return instant_ms(text, 0, 0) if text is not None else None
+
+
+def _line(folder: Folder, order_id: str, named: str | None) -> str:
+    """The line that shows the order; UsageError when none does and none is named."""
+    plant = folder.load_plant()
+    if named is not None:
+        path = named if named in plant.lines else f"{plant.enterprise}/{named}"
+        if path not in plant.lines:
+            raise UsageError(f"no line {named!r}{did_you_mean(path, plant.lines)}")
+        return path
+    wanted = f"{plant.enterprise}/+/+/+/_state/order/{key_of(order_id)}"
+    found = asyncio.run(retained(folder.address("operator"), wanted))
+    lines = [parent(topic, "line") for topic in found]
+    if len(lines) != 1:
+        many = f"on {len(lines)} lines" if lines else "on no line"
+        raise UsageError(f"{order_id} is shown {many}: name the line with --line")
+    return lines[0]
+
+
+def _running(data: Path | None) -> Folder:
     folder = find_folder(data)
     if not folder.running:
         raise CommandError(f"no hub runs on {folder.root}: start it with `uns demo` or `uns up`")
-    site = _site(folder.load_plant())
-    reply = answered(folder.address("operator"), site, "order/release", {"order": order})
+    return folder
+
+
+def _print(reply: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(reply)
     else:

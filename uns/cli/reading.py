@@ -19,9 +19,10 @@ from uns.cli.output import note, print_json, print_table, say
 from uns.cli.store import open_store
 from uns.cli.subscribe import messages, retained
 from uns.historian import queries
-from uns.historian.reader import open_export
+from uns.historian.reader import Reader, open_export
 from uns.model.path import matches
 from uns.model.plant import Plant
+from uns.model.reckoning import reckoned_at
 from uns.runtime.clock import load_clock
 
 HISTORY_DEFAULT_MS: Final = 3_600_000
@@ -32,7 +33,7 @@ def tree(wanted: str | None, data: Path | None, *, as_json: bool) -> None:
     """Print the tree below a filter with the newest value of each topic."""
     folder = find_folder(data)
     selected = topic_filter(wanted or f"{folder.load_plant().enterprise}/#")
-    print_tree(selected, _newest(folder, selected), as_json=as_json)
+    print_tree(selected, newest(folder, selected), as_json=as_json)
 
 
 def print_tree(selected: str, found: Mapping[str, bytes], *, as_json: bool) -> None:
@@ -65,7 +66,7 @@ def watch(
     folder, selected = find_folder(data), topic_filter(wanted)
     if not folder.running:
         note(f"no hub runs on {folder.root}: these are the newest values on record")
-        for topic, payload in list(_newest(folder, selected).items())[:count]:
+        for topic, payload in list(newest(folder, selected).items())[:count]:
             _print_message(topic, payload, as_json=as_json)
         return
     with suppress(KeyboardInterrupt, TimeoutError):
@@ -109,16 +110,12 @@ def oee(line: str | None, shift: str, data: Path | None, *, as_json: bool) -> No
     lines = selected_lines(plant, line)
     if shift == "now":
         suffix = "_state/oee"
-        found = _newest(folder, f"{plant.enterprise}/#")
+        found = newest(folder, f"{plant.enterprise}/#")
         documents = {p: parsed(found[f"{p}/{suffix}"]) for p in lines if f"{p}/{suffix}" in found}
     else:
         with open_store(folder) as reader:
-            bottlenecks = {p: f"{p}/{plant.lines[p][0].line.bottleneck}" for p in lines}
-            documents = {
-                p: document
-                for p, cell in bottlenecks.items()
-                if (document := queries.oee_of_shift(reader, cell, shift))
-            }
+            recorded = {p: _of_shift(reader, plant, p, shift) for p in lines}
+            documents = {p: document for p, document in recorded.items() if document}
     if as_json:
         print_json(documents)
         return
@@ -128,6 +125,12 @@ def oee(line: str | None, shift: str, data: Path | None, *, as_json: bool) -> No
         ("line", "OEE", "availability", "effectiveness", "quality", "good/produced", "shift"),
         [_oee_row(path, document, shift) for path, document in documents.items()],
     )
+
+
+def _of_shift(reader: Reader, plant: Plant, line: str, shift: str) -> dict[str, Any] | None:
+    counted = plant.policy.counts_unknown
+    place = reckoned_at(plant, line).path
+    return queries.oee_of_shift(reader, place, shift, unknown_counted=counted)
 
 
 def history(
@@ -167,7 +170,8 @@ def _print_result(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, as_j
         print_table(columns, rows)
 
 
-def _newest(folder: Folder, selected: str) -> dict[str, bytes]:
+def newest(folder: Folder, selected: str) -> dict[str, bytes]:
+    """What the topics of a filter show: of a running hub the retained tree, else the record."""
     if folder.running:
         return asyncio.run(retained(folder.address("operator"), selected))
     with open_store(folder) as reader:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from uns.historian.rows import EventRow, StateRow
+from uns.historian.stop_changes import STOP_CHANGE_KINDS, STOP_CHANGES
 from uns.model.events import IDENTIFIER_LENGTH_MAX
 
 EDGES: Final = """
@@ -329,6 +330,7 @@ PROJECTIONS: Final = (
     Projection("events", frozenset({"edge"}), (EDGES,)),
     Projection("events", frozenset({"oee-interval"}), (INTERVALS, OEE_SUMS)),
     Projection("events", frozenset({"stopped", "stop-ended"}), (STOPS,)),
+    Projection("events", STOP_CHANGE_KINDS, (STOP_CHANGES,)),
     Projection("events", frozenset({"verdict"}), (VERDICTS, MEASUREMENTS_OUT, MEASUREMENTS_IN)),
     Projection("events", frozenset({"consumed", "produced"}), (LOTS,)),
     Projection("events", frozenset({"state-changed"}), (STATE_CHANGES,)),

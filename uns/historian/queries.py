@@ -173,10 +173,12 @@ def oee_by_shift(reader: Reader, line: str, shift: str | None = None) -> list[di
     ]
 
 
-def oee_of_shift(reader: Reader, cell: str, shift: str) -> dict[str, Any] | None:
-    """OEE of one cell in one shift; None if nothing of it is on record."""
+def oee_of_shift(
+    reader: Reader, cell: str, shift: str, *, unknown_counted: bool = False
+) -> dict[str, Any] | None:
+    """OEE of one cell in one shift; None if nothing of it is on record. See uns.model.kpi."""
     found = _sums(reader, "cell = $1 AND shift_id = $2", (cell, shift))
-    return oee(found[cell, shift]) if found else None
+    return oee(found[cell, shift], unknown_counted=unknown_counted) if found else None
 
 
 def summary(reader: Reader) -> dict[str, Any]:

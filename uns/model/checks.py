@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrulestr
 from pydantic import BaseModel
 
-from uns.model.plant import Place, Plant
+from uns.model.plant import Line, Place, Plant
+from uns.model.policy import RULE_MARK
 
 Location = tuple[str | int, ...]
 Finding = tuple[Location, str]
@@ -54,6 +55,7 @@ def where_of(cell_path: str) -> Location:
 def cross_checks(plant: Plant, protocols: Mapping[str, Protocol]) -> Iterator[Finding]:
     """Every reference of the file that leads nowhere or says what cannot be."""
     for check in (
+        _check_policy,
         _check_sites,
         _check_lines,
         _check_cells,
@@ -87,9 +89,32 @@ def _check_lines(plant: Plant) -> Iterator[Finding]:
     for places in plant.lines.values():
         line, where = places[0].line, where_of(places[0].path)[:6]
         yield from _unknown_bridge(plant, line.bridge, where)
+        for name, loop in line.kanban.items():
+            if loop.item not in plant.items:
+                hint = did_you_mean(loop.item, plant.items)
+                yield (*where, "kanban", name, "item"), f"unknown item '{loop.item}'{hint}"
         if line.bottleneck not in line.cells:
             hint = did_you_mean(line.bottleneck, line.cells)
             yield (*where, "bottleneck"), f"unknown cell '{line.bottleneck}'{hint}"
+        yield from _check_line_method(plant, line, where)
+
+
+def _check_line_method(plant: Plant, line: Line, where: Location) -> Iterator[Finding]:
+    method = line.line_method or plant.policy.line_method
+    if method == "key-cell" and line.key_cell is None:
+        yield where, "line method 'key-cell' needs the key 'key_cell'"
+    if line.key_cell is not None and line.key_cell not in line.cells:
+        hint = did_you_mean(line.key_cell, line.cells)
+        yield (*where, "key_cell"), f"unknown cell '{line.key_cell}'{hint}"
+    if line.running_min > len(line.cells):
+        said = f"running_min {line.running_min}: the line has {len(line.cells)} cells"
+        yield (*where, "running_min"), said
+
+
+def _check_policy(plant: Plant) -> Iterator[Finding]:
+    if RULE_MARK in plant.policy.id:
+        said = f"'{RULE_MARK}' begins what the hub adds for each rule that is not the default"
+        yield ("policy", "id"), said
 
 
 def _unknown_bridge(plant: Plant, bridge: str | None, where: Location) -> Iterator[Finding]:

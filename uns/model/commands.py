@@ -4,12 +4,25 @@ A command is a message like any other; whoever is asked answers with an event. D
 that is.
 """
 
-from typing import Annotated, Any, Final
+import re
+from typing import Annotated, Any, Final, get_args
 
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-from uns.model.events import IDENTIFIER_LENGTH_MAX, Identifier, Millis, Payload
+from uns.model.checks import did_you_mean
+from uns.model.events import (
+    IDENTIFIER_LENGTH_MAX,
+    Identifier,
+    Millis,
+    Payload,
+    Pieces,
+    Priority,
+    StopCommand,
+    Words,
+)
+from uns.model.kanban import CardCommand
 from uns.model.observation import Scalar
+from uns.model.order import OrderCommand
 from uns.model.path import key_of, matches
 
 VALUE_LENGTH_MAX: Final = 240
@@ -43,6 +56,55 @@ def _is_bounded(value: Scalar) -> Scalar:
     return value
 
 
+RequestKey = Annotated[Identifier, AfterValidator(_is_key)]
+"""A request's id that becomes the last segment of its answer's topic."""
+
+
+class AskForOrder(Command):
+    """`_cmd/order/<command>` at a line: what an operator asks for about one of its orders.
+
+    uns.model.order says which commands there are and which of the optional fields each takes.
+    """
+
+    request_id: RequestKey
+    actor: Identifier | None = None
+    order_id: Identifier
+    cell: Identifier | None = None
+    quantity: Pieces | None = None
+    priority: Priority | None = None
+    due_ms: Millis | None = None
+    to_line: Identifier | None = None
+    new_order_id: Identifier | None = None
+    reason: Words | None = None
+
+
+class AskForCard(Command):
+    """`_cmd/kanban/<command>` at a line: a card's bin is empty, ordered or full again.
+
+    Without `card` the first one is meant that the command can be for.
+    """
+
+    request_id: RequestKey
+    actor: Identifier | None = None
+    loop: Identifier
+    card: Annotated[int, Field(ge=1)] | None = None
+
+
+class AskForStop(Command):
+    """`_cmd/stop/<command>` at a cell: classify, split or merge one of its stops.
+
+    classify takes `reason_code`, split `split_ms`, merge `with_stop_id`.
+    """
+
+    request_id: RequestKey
+    actor: Identifier | None = None
+    stop_id: Identifier
+    reason_code: Identifier | None = None
+    split_ms: Millis | None = None
+    with_stop_id: Identifier | None = None
+    comment: Words | None = None
+
+
 class WriteTag(Command):
     """`_cmd/write/<tag>` at a cell: write a value to the device behind a tag.
 
@@ -50,7 +112,7 @@ class WriteTag(Command):
     time) the command is refused.
     """
 
-    request_id: Annotated[Identifier, AfterValidator(_is_key)]
+    request_id: RequestKey
     value: Annotated[StrictBool | StrictInt | StrictFloat | StrictStr, AfterValidator(_is_bounded)]
     expires_at_ms: Millis | None = None
     actor: Annotated[str, Field(max_length=IDENTIFIER_LENGTH_MAX)] | None = None
@@ -58,12 +120,30 @@ class WriteTag(Command):
 
 COMMANDS: Final[dict[str, type[Command]]] = {
     "order/release": ReleaseOrder,
+    "order/{command}": AskForOrder,
+    "stop/{command}": AskForStop,
+    "kanban/{command}": AskForCard,
     "write/{tag}": WriteTag,
 }
-"""By what follows `_cmd/`; braces stand for any one segment."""
+"""By what follows `_cmd/`, the first that fits; braces stand for one segment."""
+NAMES: Final[dict[type[Command], tuple[str, ...]]] = {
+    AskForOrder: get_args(OrderCommand),
+    AskForStop: get_args(StopCommand),
+    AskForCard: get_args(CardCommand),
+}
+"""What that segment may be, where it is not a name of the plant's."""
+_BRACES: Final = re.compile(r"\{\w+\}")
 
 
 def command_named(name: str) -> type[Command] | None:
     """The payload model of what follows `_cmd/` in a topic."""
-    found = (m for known, m in COMMANDS.items() if matches(known.replace("{tag}", "+"), name))
-    return next(found, None)
+    found = (model for known, model in COMMANDS.items() if matches(_BRACES.sub("+", known), name))
+    model, word = next(found, None), name.rpartition("/")[2]
+    return None if model and word not in NAMES.get(model, (word,)) else model
+
+
+def nearest_command(name: str) -> str:
+    """A hint for what follows `_cmd/` and is no command."""
+    group = name.partition("/")[0]
+    names = {known.partition("/")[0]: NAMES.get(model, ()) for known, model in COMMANDS.items()}
+    return did_you_mean(name, [f"{group}/{word}" for word in names.get(group, ())])

@@ -1,65 +1,113 @@
 """Events and tags: the payload models, one class a type, and the table that lists them.
 
 An event is a fact that happened. `path` repeats the place of its topic, so that history,
-outboxes and replays need no topic; `(source, epoch, seq)` is contiguous per source.
-Bridges write the first group, processors the second, the hub the third.
+outboxes and replays need no topic; `(source, epoch, seq)` is contiguous per source. What bridges
+say of devices and orders stands here, what people ask for in asked.py, what processors put out in
+derived.py, the common rules in payload.py; everybody else imports from here.
 """
 
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
+from pydantic import Field
+
+from uns.model.asked import KanbanCommanded, OrderCommanded, OrderMoved, StopCommanded
+from uns.model.derived import (
+    Alerted,
+    Edge,
+    Folded,
+    Gap,
+    Judged,
+    OeeInterval,
+    OrderClosed,
+    PullRequested,
+    StopChange,
+    StopClassified,
+    StopEnded,
+    StopMerged,
+    Stopped,
+    StopSplit,
+    VerdictGiven,
+)
+from uns.model.observation import Quality
+from uns.model.payload import (
+    EVIDENCE_MAX,
+    IDENTIFIER_LENGTH_MAX,
+    RUNS_MAX,
+    SAMPLES_MAX,
+    WORDS_LENGTH_MAX,
+    Count,
+    Event,
+    Finite,
+    Identifier,
+    Millis,
+    Payload,
+    Pieces,
+    Priority,
+    Quantity,
+    StopCommand,
+    Tag,
+    UnitOfMeasure,
+    Value,
+    Verdict,
+    Words,
 )
 
-from uns.model.observation import Quality
-
-IDENTIFIER_LENGTH_MAX: Final = 128
-SAMPLES_MAX: Final = 200
-RUNS_MAX: Final = 1_000
-Identifier = Annotated[str, Field(min_length=1, max_length=IDENTIFIER_LENGTH_MAX)]
-Count = Annotated[int, Field(ge=0)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Quantity = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
-UnitOfMeasure = Annotated[str, Field(max_length=32)]
-Millis = Annotated[int, Field(ge=0, lt=2**53)]
-Value = StrictBool | StrictInt | StrictFloat | StrictStr | None
-Verdict = Literal["pass", "fail", "pending"]
-
-
-class Payload(BaseModel):
-    """The common rules: immutable, unknown keys refused, NaN and infinity refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Tag(Payload):
-    """A value from a device, latest wins. `timestamp_ms` is the source's clock."""
-
-    value: Value
-    timestamp_ms: Millis
-    quality: Quality
-    unit: str | None = None
-    reason: str | None = None
-
-
-class Event(Payload):
-    """What every event carries; subclasses add what happened."""
-
-    type_name: ClassVar[str]
-
-    id: Identifier
-    type: str
-    at_ms: Millis
-    path: str
-    source: Identifier
-    epoch: Count
-    seq: Annotated[int, Field(ge=1)]
+__all__ = [
+    "BRIDGE_EVENTS",
+    "EVENTS",
+    "EVIDENCE_MAX",
+    "IDENTIFIER_LENGTH_MAX",
+    "PROCESSOR_EVENTS",
+    "RUNS_MAX",
+    "SAMPLES_MAX",
+    "WORDS_LENGTH_MAX",
+    "Alerted",
+    "Consumed",
+    "Count",
+    "Counted",
+    "Edge",
+    "Event",
+    "Finite",
+    "Folded",
+    "Gap",
+    "Identifier",
+    "Inspected",
+    "Judged",
+    "KanbanCommanded",
+    "Loaded",
+    "Millis",
+    "OeeInterval",
+    "OrderClosed",
+    "OrderCommanded",
+    "OrderMoved",
+    "Payload",
+    "Pieces",
+    "Priority",
+    "Produced",
+    "PullRequested",
+    "Quantity",
+    "Rejected",
+    "Released",
+    "Reply",
+    "Sample",
+    "Sampled",
+    "StateChanged",
+    "StopChange",
+    "StopClassified",
+    "StopCommand",
+    "StopCommanded",
+    "StopEnded",
+    "StopMerged",
+    "StopSplit",
+    "Stopped",
+    "Tag",
+    "UnitOfMeasure",
+    "Value",
+    "Verdict",
+    "VerdictGiven",
+    "Words",
+    "WriteAttempted",
+]
 
 
 class StateChanged(Event):
@@ -131,113 +179,21 @@ class Loaded(Event):
 
 
 class Released(Event):
-    """An order was released to a line by the ERP (ISA-95 job order, command Store)."""
+    """An order was released to a line by the ERP (ISA-95 job order, command Store).
+
+    split_from: the order of another line that its pieces were moved from.
+    """
 
     type_name: ClassVar[str] = "released"
     type: Literal["released"] = "released"
     order_id: Identifier
     item: Identifier
-    quantity: Annotated[int, Field(gt=0, le=10_000_000)]
+    quantity: Pieces
     due_ms: Millis | None = None
-    priority: Annotated[int, Field(ge=0, le=100)] = 50
+    priority: Priority = 50
     revision: Annotated[int, Field(ge=1)] = 1
     content_hash: Annotated[str, Field(max_length=128)] = ""
-
-
-class Judged(Payload):
-    """One characteristic of a sample against its limits; a missing limit is open."""
-
-    name: str
-    value: Finite | None
-    lower: Finite | None
-    upper: Finite | None
-    unit: str
-    verdict: Verdict
-
-
-class VerdictGiven(Event):
-    """The quality verdict of a sample, with the values and limits it used."""
-
-    type_name: ClassVar[str] = "verdict"
-    type: Literal["verdict"] = "verdict"
-    sample_id: Identifier
-    verdict: Verdict
-    characteristics: tuple[Judged, ...]
-    specification: str | None = None
-    unit_id: str | None = None
-    lot: str | None = None
-    item: str | None = None
-    order_id: str | None = None
-
-
-class Edge(Event):
-    """Genealogy: `quantity` more of `input_id` went into `output_id` (increments add up)."""
-
-    type_name: ClassVar[str] = "edge"
-    type: Literal["edge"] = "edge"
-    input_id: Identifier
-    output_id: Identifier
-    quantity: Finite
-    unit: str
-    order_id: str | None = None
-
-
-class Stopped(Event):
-    """A stop opened: the cell left running inside busy time."""
-
-    type_name: ClassVar[str] = "stopped"
-    type: Literal["stopped"] = "stopped"
-    stop_id: Identifier
-    state: str
-    reason: str | None = None
-    order_id: str | None = None
-
-
-class StopEnded(Event):
-    """A stop closed; `micro` stops are shorter than the cell's threshold and count as speed."""
-
-    type_name: ClassVar[str] = "stop-ended"
-    type: Literal["stop-ended"] = "stop-ended"
-    stop_id: Identifier
-    state: str
-    reason: str | None = None
-    order_id: str | None = None
-    start_ms: Millis
-    duration_ms: Count
-    micro: bool
-
-
-class OeeInterval(Event):
-    """A closed piece of a cell's time: one time element of ISO 22400-2, and what was made in it.
-
-    Times are milliseconds; `ideal_ms` is the sum of planned run time per item x pieces.
-    """
-
-    type_name: ClassVar[str] = "oee-interval"
-    type: Literal["oee-interval"] = "oee-interval"
-    element: str
-    state: str
-    start_ms: Millis
-    end_ms: Millis
-    shift_id: str
-    policy_id: str
-    order_id: str | None = None
-    item: str | None = None
-    pq: Count = 0
-    gq: Count = 0
-    sq: Count = 0
-    rq: Count = 0
-    ideal_ms: Count = 0
-    ideal_good_ms: Count = 0
-
-
-class OrderClosed(Event):
-    """The final document of an order; its live topic is cleared once this is in history."""
-
-    type_name: ClassVar[str] = "order-closed"
-    type: Literal["order-closed"] = "order-closed"
-    order_id: Identifier
-    document: dict[str, Any]
+    split_from: Identifier | None = None
 
 
 class Reply(Event):
@@ -304,34 +260,6 @@ class Rejected(Event):
     original_sha256: str
 
 
-class Gap(Event):
-    """Events of another source that never arrived: loss is said, never silent."""
-
-    type_name: ClassVar[str] = "gap"
-    type: Literal["gap"] = "gap"
-    of_source: str
-    of_epoch: int
-    from_seq: int
-    to_seq: int
-    seen_by: str
-
-
-class Folded(Event):
-    """In which order a processor folded the events of its line's sources, `number` by number.
-
-    A run is (source, epoch, to_seq): that source was taken next, up to and including to_seq.
-    previous: the id of the one before. Two owners that knew nothing of each other may both have
-    told a number; who goes back from the last one meets the right ones only.
-    """
-
-    type_name: ClassVar[str] = "folded"
-    type: Literal["folded"] = "folded"
-    processor: Identifier
-    number: Annotated[int, Field(ge=1)]
-    previous: Identifier | None = None
-    runs: Annotated[tuple[tuple[Identifier, Count, Count], ...], Field(max_length=RUNS_MAX)]
-
-
 BRIDGE_EVENTS: Final[tuple[type[Event], ...]] = (
     StateChanged,
     Counted,
@@ -340,6 +268,10 @@ BRIDGE_EVENTS: Final[tuple[type[Event], ...]] = (
     Inspected,
     Loaded,
     Released,
+    OrderCommanded,
+    OrderMoved,
+    KanbanCommanded,
+    StopCommanded,
     Reply,
     WriteAttempted,
     Sampled,
@@ -350,7 +282,12 @@ PROCESSOR_EVENTS: Final[tuple[type[Event], ...]] = (
     Edge,
     Stopped,
     StopEnded,
+    StopClassified,
+    StopSplit,
+    StopMerged,
     OeeInterval,
+    Alerted,
+    PullRequested,
     OrderClosed,
     Gap,
     Folded,

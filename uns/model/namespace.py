@@ -6,7 +6,7 @@ each bridge protocol as a table. YAML aliases, duplicate and unknown keys are re
 
 from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -24,6 +24,7 @@ from uns.model.checks import (
 from uns.model.plant import Plant
 
 BYTES_MAX: Final = 5_000_000
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Fault(NamedTuple):
@@ -69,6 +70,15 @@ def parse_namespace(text: str, file: str, protocols: Mapping[str, Protocol]) -> 
     if faults:
         raise NamespaceError(sorted(faults, key=_order))
     return plant
+
+
+def parse_yaml(text: str, file: str, model: type[Model]) -> Model:
+    """Read another file by the same rules. NamespaceError carries every fault."""
+    document = _load(text, file)
+    faults = list(_check(model, document, document, file, ()))
+    if faults:
+        raise NamespaceError(sorted(faults, key=_order))
+    return model.model_validate(document)
 
 
 def _order(fault: Fault) -> tuple[int, int]:
@@ -157,13 +167,22 @@ _MESSAGES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
 
 
 def _all_keys(model: type[BaseModel], seen: set[type[BaseModel]]) -> set[str]:
-    keys = set(model.model_fields)
+    keys = {field.alias or name for name, field in model.model_fields.items()}
     seen.add(model)
     for field in model.model_fields.values():
         for inner in _models_in(field.annotation):
             if inner not in seen:
                 keys |= _all_keys(inner, seen)
     return keys
+
+
+def _keys_at(model: type[BaseModel], where: Location) -> list[str]:
+    """The keys that may stand beside the last step of a place in a model."""
+    models = {model}
+    for step in where[:-1]:
+        fields = [f for m in models for n, f in m.model_fields.items() if step in (f.alias, n)]
+        models = {inner for each in fields for inner in _models_in(each.annotation)} or models
+    return sorted({f.alias or name for m in models for name, f in m.model_fields.items()})
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -196,12 +215,11 @@ def _check(
     try:
         model.model_validate(value)
     except ValidationError as error:
-        known = sorted(model.model_fields)
         for fault, one in zip(
             _from_pydantic(error, document, file, where), error.errors(), strict=True
         ):
             if one["type"] == "extra_forbidden":
-                word = str(one["loc"][-1])
+                word, known = str(one["loc"][-1]), _keys_at(model, one["loc"])
                 yield fault._replace(message=f"unknown key '{word}'{did_you_mean(word, known)}")
             else:
                 yield fault

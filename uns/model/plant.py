@@ -21,7 +21,9 @@ from pydantic import (
 )
 
 from uns.model.calendar import Calendar, Shift
+from uns.model.kanban import KanbanLoop
 from uns.model.path import SEGMENT, parent
+from uns.model.policy import MICRO_STOP_MS, LineMethod, Policy
 
 Segment = Annotated[str, Field(pattern=f"^{SEGMENT.pattern}$")]
 Characteristic = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
@@ -153,7 +155,7 @@ class Cell(Part):
     bridge: Segment | None = None
     coding: Literal["packtags", "opc30060"] = "packtags"
     ideal_cycle_ms: dict[Segment, Positive]
-    micro_stop_ms: Positive = 5_000
+    micro_stop_ms: Positive = MICRO_STOP_MS
     serial_prefix: str | None = None
     tags: dict[Segment, TagSpec]
 
@@ -163,11 +165,23 @@ class Cell(Part):
 
 
 class Line(Part):
-    """A work center: cells in flow order, read through `bridge` where they name no other."""
+    """A work center: cells in flow order, read through `bridge` where they name no other.
+
+    line_method: how its OEE comes about, where that is not the plant's policy.
+    key_cell: for `key-cell`, whose figures are the line's.
+    running_min: for `parallel`, how many cells must run for the line to run.
+    auto_start: the first order of the queue may start by itself; else each waits for `start`.
+    kanban: the loops by which it is supplied.
+    """
 
     title: str = ""
     bridge: Segment
     bottleneck: Segment
+    auto_start: bool = True
+    kanban: dict[Segment, KanbanLoop] = {}
+    line_method: LineMethod | None = None
+    key_cell: Segment | None = None
+    running_min: Positive = 1
     cells: Annotated[dict[Segment, Cell], Field(min_length=1)]
 
 
@@ -215,10 +229,14 @@ class Routing(Part):
 
 
 class Item(Part):
-    """A material definition; `bom` is the quantity of each component for one unit of it."""
+    """A material definition; `bom` is the quantity of each component for one unit of it.
+
+    family: items of one family follow each other without a set-up.
+    """
 
     title: str
     unit: Unit = "pcs"
+    family: Segment | None = None
     bom: dict[Segment, Annotated[float, Field(gt=0)]] = {}
     routing: Routing | None = None
     specifications: dict[Segment, Specification] = {}
@@ -261,19 +279,6 @@ class Retention(Part):
     tags_days: Positive = 90
     minutes_days: Positive = 730
     events_days: Positive = 3_650
-
-
-class Policy(Part):
-    """The settings behind each KPI; `id` stands on every number made with them.
-
-    lateness_ms_max: how far a fact may lie behind its line's event time and still be on time: a
-        shift's figures are final once event time is that far past its end; what changes them
-        later is a correction.
-    """
-
-    id: str = "iso22400-bottleneck-1"
-    line_method: Literal["bottleneck"] = "bottleneck"
-    lateness_ms_max: Annotated[int, Field(ge=0, le=28_800_000)] = 900_000
 
 
 class Place(Part):

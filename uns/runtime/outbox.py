@@ -42,6 +42,7 @@ NEVER_MS: Final = 2**62
 BEHIND_MS: Final = 3_600_000
 """A clock that went back behind an epoch names the next ones by so much more, or a multiple."""
 CHANCE_MS: Final = 1_000
+LAST: Final = "\U0010ffff"  # behind every other character
 _OLDEST: Final = (
     "and not exists (select 1 from entry as o where o.source = e.source and o.epoch < e.epoch)"
 )
@@ -127,9 +128,9 @@ class Outbox:
         return str(row[0]) if row else None
 
     def recall_all(self, prefix: str) -> dict[str, str]:
-        """All that was remembered under keys with a prefix."""
+        """All that was remembered under keys with a prefix: a range of the index, however many."""
         rows = self._db.execute(
-            "select key, value from memory where substr(key, 1, ?) = ?", (len(prefix), prefix)
+            "select key, value from memory where key >= ? and key < ?", (prefix, prefix + LAST)
         )
         return dict(rows.fetchall())
 

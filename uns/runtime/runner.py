@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, TypeVar
 
-from uns.codec import Codec, Reject
+from uns.codec import PROCESSOR_SOURCE, Codec, Reject
 from uns.fold import Draft, Mark, Processor, advance
 from uns.model.events import BRIDGE_EVENTS, Event, Folded
 from uns.model.path import to_dotted
@@ -52,6 +52,7 @@ SAY_AGAIN_S: Final = 5.0
 ROOM_RETRY_S: Final = 0.5
 TURNS_KEY: Final = "turns"
 FOLDED: Final = f"/_event/{Folded.type_name}"
+OUTPUT: Final = f"{PROCESSOR_SOURCE}:"
 ORDERS_MAX: Final = 10_000
 
 log = logging.getLogger(__name__)
@@ -252,6 +253,8 @@ class Runner(Generic[S]):
         decoded = self._w.codec.decode(message.topic, message.payload, retain=message.retain)
         if isinstance(decoded, Reject) or not isinstance(decoded.value, Event):
             return [], [message]
+        if decoded.value.source.startswith(OUTPUT):  # a reply, of this processor or another
+            return [], [message]
         return self._intake.offer(Taken(decoded.value, message), loop_s)
 
     def _hear(self, message: Message) -> None:
@@ -263,7 +266,8 @@ class Runner(Generic[S]):
             document = json.loads(message.payload)
             source, epoch = document["source"], document["epoch"]
             self._settled[source] = Mark(epoch, document["settled"])
-            if source != self.source and source.endswith(f":{to_dotted(self._w.line)}"):
+            is_output = source.startswith(OUTPUT)
+            if not is_output and source.endswith(f":{to_dotted(self._w.line)}"):
                 self._recorded[source] = Mark(epoch, document["seq"])
             self._sender.settled(message)
 

@@ -1,7 +1,7 @@
 """Why cells stood still: stops summed up by reason, cell, order or state, the longest first.
 
-A stop counts with its time inside the period. One that nobody ended lasts until the cell's next
-stop, else to the period's end.
+A stop counts with its time inside the period, under the newest reason a person gave it, else the
+device's. One that nobody ended lasts until the cell's next stop, else to the period's end.
 """
 
 from collections.abc import Sequence
@@ -35,22 +35,26 @@ KEYS: Final[dict[By, str]] = {
     "order": "order_id",
     "state": "state",
 }
-_SUMS: Final = """
-WITH there AS (
-    SELECT s.cell, s.state, s.reason, s.order_id, COALESCE(s.micro, false) AS micro, s.start_ms,
+THERE: Final = """
+    SELECT s.cell, s.stop_id, s.state, s.reason, s.order_id,
+        COALESCE(s.micro, false) AS micro, s.start_ms,
         COALESCE(s.end_ms, (
             SELECT min(n.start_ms) FROM stops AS n
             WHERE s.end_ms IS NULL AND n.cell = s.cell AND n.start_ms > s.start_ms
-        ), $2) AS end_ms
+        ), $2) AS end_ms, s.duration_ms
     FROM stops AS s
     WHERE s.cell IN ({cells}) AND s.start_ms < $2 AND (s.end_ms IS NULL OR s.end_ms > $1)
-), clipped AS (
-    SELECT {key} AS key, micro, LEAST(end_ms, $2) - GREATEST(start_ms, $1) AS ms
+"""
+"""The stops of cells ($3 and on) that reach into $1 to $2, each with an end."""
+_SUMS: Final = f"""
+WITH there AS ({THERE}), clipped AS (
+    SELECT {{key}} AS key, micro, LEAST(
+        LEAST(end_ms, $2) - GREATEST(start_ms, $1), COALESCE(duration_ms, end_ms - start_ms)) AS ms
     FROM there WHERE end_ms > $1
 )
 SELECT key, micro, count(*), sum(ms), max(ms) FROM clipped
 GROUP BY key, micro ORDER BY micro, sum(ms) DESC, key
-"""
+"""  # noqa: S608 - a constant of ours
 
 
 class Bar(Answer):

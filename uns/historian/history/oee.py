@@ -1,9 +1,10 @@
 """OEE of a place at any level over any period, from sums (uns.model.kpi), with the minutes lost.
 
-A line's figures are those of its bottleneck (the plant's line method); an area, site or enterprise
-adds up its lines. Days, weeks, months and years are of production (see production_days). Shifts
-that lie whole in the period come from sums by shift; of an interval that the period cuts, pieces
-count by its share of the time. What a cell is doing right now is on record once it has ended.
+A line's figures go by its line method (uns.model.reckoning); an area, site or enterprise adds up
+its lines. Unknown time counts by the plant's policy, whatever it was when it was recorded. Days,
+weeks, months and years are of production (see production_days). Shifts that lie whole in the period
+come from sums by shift; of an interval that the period cuts, pieces count by its share of the time.
+What a cell is doing right now is on record once it has ended.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from uns.historian.reader import Reader
 from uns.model import kpi
 from uns.model.kpi import Sums
 from uns.model.plant import Place, Plant
+from uns.model.reckoning import line_policy_id, method_of, policy_id, reckoned_at
 
 MINUTE_MS: Final = 60_000
 COUNTS: Final = ("pq", "gq", "sq", "rq", "ideal_ms", "ideal_good_ms")
@@ -33,7 +35,7 @@ COLUMNS: Final[dict[By, str]] = {
     "year": "substr(shift_id, 1, 4)",
     "order": "order_id",
     "item": "item",
-    "line": "line",
+    "line": "CASE WHEN length(cell) - length(replace(cell, '/', '')) = 3 THEN cell ELSE line END",
 }
 _SUMS: Final = f"""
 WITH near AS (
@@ -43,7 +45,7 @@ WITH near AS (
     FROM near GROUP BY cell, line, shift_id
     HAVING min(start_ms) < $1 OR max(end_ms) > $2
 ), whole AS (
-    SELECT line, shift_id, order_id, item, element, elapsed_ms AS ms,
+    SELECT cell, line, shift_id, order_id, item, element, elapsed_ms AS ms,
         CAST(1 AS DOUBLE PRECISION) AS part, {", ".join(COUNTS)}
     FROM near
     WHERE NOT EXISTS (
@@ -61,7 +63,7 @@ WITH near AS (
 ), counted AS (
     SELECT * FROM whole
     UNION ALL
-    SELECT line, shift_id, order_id, item, element, ms,
+    SELECT cell, line, shift_id, order_id, item, element, ms,
         CASE WHEN end_ms = start_ms THEN 1
             ELSE CAST(ms AS DOUBLE PRECISION) / (end_ms - start_ms) END,
         {", ".join(COUNTS)}
@@ -95,13 +97,21 @@ class Losses(Answer):
 class Ratios(Answer):
     """OEE and what it is made of. `sums` (ms and pieces) make the figures, to the digit.
 
-    coverage: share of the time that is accounted for and known.
+    coverage: share of the time that is accounted for and known. The others: see uns.model.kpi.
     """
 
     oee: float | None
     availability: float | None
     effectiveness: float | None
     quality_ratio: float | None
+    nee: float | None
+    teep: float | None
+    allocation_efficiency: float | None
+    utilisation_efficiency: float | None
+    technical_efficiency: float | None
+    set_up_ratio: float | None
+    scrap_ratio: float | None
+    rework_ratio: float | None
     sums: dict[str, int]
     losses: Losses
     coverage: Share
@@ -123,8 +133,9 @@ class Figures(Ratios):
 class Oee(Answer):
     """OEE of a place over a period. total: all groups together.
 
-    method: how a line's figures come about; cells: those that counted. lost_events: events of
-    these lines that never came, by the time their loss was known.
+    method, policy_id: how figures come about. cells: what counted; a line with a time of its own
+    stands for itself. lost_events: events of these lines that never came, by the time their loss
+    was known.
     """
 
     path: str
@@ -132,6 +143,7 @@ class Oee(Answer):
     to_ms: Instant
     by: By
     method: str
+    policy_id: str
     cells: tuple[str, ...]
     total: Figures
     groups: tuple[Figures, ...]
@@ -154,10 +166,13 @@ def oee(reader: Reader, plant: Plant, path: str, asked: Period, by: By = "all") 
         from_ms=asked.from_ms,
         to_ms=asked.to_ms,
         by=by,
-        method="cell" if path in plant.cells else plant.policy.line_method,
+        method=_method(plant, path),
+        policy_id=_policy_id(plant, path),
         cells=tuple(place.path for place in places),
-        total=_figures("all", sum(found.values(), Sums()), whole_ms),
-        groups=tuple(_group(key, found.get(key, Sums()), expected.get(key, ())) for key in keys),
+        total=_figures(plant, "all", sum(found.values(), Sums()), whole_ms),
+        groups=tuple(
+            _group(plant, key, found.get(key, Sums()), expected.get(key, ())) for key in keys
+        ),
         lost_events=lost_events(reader, {place.line_path for place in places}, asked),
     )
 
@@ -171,17 +186,18 @@ def cells_below(plant: Plant, path: str) -> tuple[str, ...]:
 
 
 def places_counted(plant: Plant, path: str) -> tuple[Place, ...]:
-    """The cells whose figures stand for a place: itself, or the bottlenecks of its lines."""
+    """The cells whose figures stand for a place: itself, or what its lines go by."""
     places = [plant.cells[cell] for cell in cells_below(plant, path)]
     if path in plant.cells:
         return tuple(places)
-    return tuple(p for p in places if p.path == f"{p.line_path}/{p.line.bottleneck}")
+    return tuple(reckoned_at(plant, line) for line in dict.fromkeys(p.line_path for p in places))
 
 
-def ratios(sums: Sums, whole_ms: int) -> dict[str, Any]:
+def ratios(sums: Sums, whole_ms: int, *, unknown_counted: bool = False) -> dict[str, Any]:
     """The fields of Ratios; whole_ms: the time that there was."""
     known_ms = sums.elapsed_ms - sums.unknown_ms
-    return {**kpi.oee(sums), "losses": losses(sums), "coverage": share(known_ms, whole_ms)}
+    figures = kpi.oee(sums, unknown_counted=unknown_counted)
+    return {**figures, "losses": losses(sums), "coverage": share(known_ms, whole_ms)}
 
 
 def losses(sums: Sums) -> Losses:
@@ -259,14 +275,31 @@ def _expected(
     return found
 
 
-def _group(key: str | None, sums: Sums, parts: Sequence[Period]) -> Figures:
+def _method(plant: Plant, path: str) -> str:
+    if path in plant.cells:
+        return "cell"
+    line = plant.lines.get(path)
+    return method_of(plant, line[0].line) if line else plant.policy.line_method
+
+
+def _policy_id(plant: Plant, path: str) -> str:
+    if path in plant.cells:
+        return policy_id(plant, plant.cells[path])
+    line = plant.lines.get(path)
+    return line_policy_id(plant, line[0]) if line else plant.policy.policy_id()
+
+
+def _group(plant: Plant, key: str | None, sums: Sums, parts: Sequence[Period]) -> Figures:
     whole_ms = sum(part.length_ms for part in parts) if parts else sums.elapsed_ms
     span = {
         "from_ms": min((part.from_ms for part in parts), default=None),
         "to_ms": max((part.to_ms for part in parts), default=None),
     }
-    return _figures(key, sums, whole_ms, **span)
+    return _figures(plant, key, sums, whole_ms, **span)
 
 
-def _figures(key: str | None, sums: Sums, whole_ms: int, **span: int | None) -> Figures:
-    return Figures.model_validate({"key": key, **ratios(sums, whole_ms), **span})
+def _figures(
+    plant: Plant, key: str | None, sums: Sums, whole_ms: int, **span: int | None
+) -> Figures:
+    figures = ratios(sums, whole_ms, unknown_counted=plant.policy.counts_unknown)
+    return Figures.model_validate({"key": key, **figures, **span})

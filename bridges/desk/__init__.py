@@ -1,0 +1,1 @@
+"""Desk bridge: what people ask for at lines and cells becomes facts that processors judge."""

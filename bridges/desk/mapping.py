@@ -1,0 +1,148 @@
+"""PURE: a command at a line or cell -> the fact that somebody asked, or why it is none.
+
+Owns what a command must say to be understood: its place, its name, its fields. Whether it can be
+followed is the processor's to judge.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from uns.model.commands import AskForCard, AskForOrder, AskForStop, Command, ReleaseOrder
+from uns.model.events import (
+    Identifier,
+    KanbanCommanded,
+    Millis,
+    OrderCommanded,
+    OrderMoved,
+    Pieces,
+    Priority,
+    Released,
+    Reply,
+    StopCommanded,
+)
+from uns.model.kanban import CardCommand
+from uns.model.observation import Fact
+from uns.model.order import COMMAND_FIELDS, Fields
+from uns.model.path import LEVELS, Topic, key_of, level_of
+from uns.model.plant import Plant
+
+STOP_FIELDS: Final[dict[str, Fields]] = {
+    "classify": Fields(needed=("reason_code",), also=("comment",)),
+    "split": Fields(needed=("split_ms",), also=("comment",)),
+    "merge": Fields(needed=("with_stop_id",), also=("comment",)),
+}
+CARD_FIELDS: Final = dict.fromkeys(get_args(CardCommand), Fields(needed=("loop",), also=("card",)))
+ALWAYS: Final = frozenset({"request_id", "at_ms", "actor", "order_id", "stop_id", "reason"})
+
+
+class Kind(NamedTuple):
+    """What is asked for under `_cmd/<name>`: where, with which fields, and the fact it becomes."""
+
+    level: str
+    fields: Mapping[str, Fields]
+    fact: str
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "order": Kind("line", COMMAND_FIELDS, OrderCommanded.type_name),
+    "stop": Kind("cell", STOP_FIELDS, StopCommanded.type_name),
+    "kanban": Kind("line", CARD_FIELDS, KanbanCommanded.type_name),
+}
+
+
+class Refused(NamedTuple):
+    """Why a command is not understood, in words for whoever asked."""
+
+    reason: str
+
+
+class Transfer(BaseModel):
+    """What the desk reads of a `_state/transfer` document: pieces that go to another line."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    order_id: Identifier
+    new_order_id: Identifier
+    to_line: Identifier
+    item: Identifier
+    quantity: Pieces
+    due_ms: Millis | None
+    priority: Priority
+    at_ms: Millis
+
+
+def filters(plant: Plant) -> tuple[str, ...]:
+    """What the desk listens to: commands, the answers to them, and what goes to other lines."""
+    places = [plant.enterprise + "/+" * depth for depth in range(len(LEVELS))]
+    return (
+        *(f"{place}/_cmd/{name}/+" for place in places for name in KINDS),
+        *(f"{place}/_event/reply/+" for place in places[LEVELS.index("line") :]),
+        f"{places[LEVELS.index('line')]}/_state/transfer/+",
+    )
+
+
+def asked(topic: Topic, command: Command, at_ms: int) -> Fact | Refused:
+    """The fact that a command becomes at plant time `at_ms`."""
+    if isinstance(command, ReleaseOrder):
+        return Refused("orders are released at their site, not at a line or cell")
+    if not isinstance(command, AskForOrder | AskForStop | AskForCard):
+        return Refused("this is no command for the desk")
+    kind, name = KINDS[topic.name], topic.keys[0]
+    if level_of(topic.path) != kind.level:
+        return Refused(f"give {topic.name}/{name} at a {kind.level}, not at {topic.path}")
+    body = command.model_dump(exclude_none=True, exclude={"at_ms"})
+    if why := _misfit(kind.fields[name], body.keys() - ALWAYS):
+        return Refused(f"{topic.name}/{name} {why}")
+    body = {"request_id": body.pop("request_id"), "command": name, **body}
+    key = request_key(topic.path, command.request_id)
+    return Fact(topic.path, kind.fact, at_ms, body, business_key=key)
+
+
+def _misfit(fields: Fields, given: Iterable[str]) -> str | None:
+    given = set(given)
+    if missing := [name for name in fields.needed if name not in given]:
+        return f"needs {' and '.join(missing)}"
+    if fields.one_of and not given & set(fields.one_of):
+        return f"needs one of {', '.join(fields.one_of)}"
+    if foreign := sorted(given - {*fields.needed, *fields.also, *fields.one_of}):
+        return f"takes no {' and no '.join(foreign)}"
+    return None
+
+
+def request_key(path: str, request_id: str) -> str:
+    """What makes a request the same one again."""
+    return f"request:{path}:{request_id}"
+
+
+def reply(path: str, request_id: str, outcome: str, reason: str, at_ms: int) -> Fact:
+    """An answer. Raises TopicError for a request id that is no key."""
+    body = {"request_id": request_id, "outcome": outcome, "reason": reason}
+    return Fact(path, Reply.type_name, at_ms, body, key=key_of(request_id))
+
+
+def released(line: str, document: Mapping[str, Any], at_ms: int) -> list[Fact]:
+    """What a line gave away: its release at the other line, and that it was done.
+
+    Both have a key that is this transfer's alone, so they are recorded once and together. Nothing
+    for a document that is no transfer.
+    """
+    try:
+        transfer = Transfer.model_validate(document)
+    except ValidationError:
+        return []
+    body = {
+        "order_id": transfer.new_order_id,
+        "item": transfer.item,
+        "quantity": transfer.quantity,
+        "due_ms": transfer.due_ms,
+        "priority": transfer.priority,
+        "split_from": transfer.order_id,
+    }
+    done = {"new_order_id": transfer.new_order_id, "to_line": transfer.to_line}
+    key = f"moved:{line}:{transfer.new_order_id}:{transfer.at_ms}"
+    return [
+        Fact(transfer.to_line, Released.type_name, at_ms, body, business_key=key),
+        Fact(line, OrderMoved.type_name, at_ms, done, business_key=f"{key}:told"),
+    ]

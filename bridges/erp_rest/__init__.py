@@ -1,0 +1,1 @@
+"""ERP bridge over HTTP: confirmations out, orders in."""

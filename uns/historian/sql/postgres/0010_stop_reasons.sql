@@ -1,0 +1,1 @@
+CREATE UNIQUE INDEX stop_changes_by_id ON stop_changes (cell, stop_id);
