@@ -289,7 +289,7 @@ def inbox(hub: RunningHub) -> Inbox:
         ("nan", _order("E-4", quantity=float("nan")), "NaN is not JSON"),
         ("key", _order("E-5", qty=1), "qty: unknown key"),
         ("text", b"order 66", "not JSON"),
-        ("large", b"[" + b" " * 300_000 + b"]", "larger than"),
+        ("large", b"[" + b" " * 4_100_000 + b"]", "larger than"),
         ("utf16", _order("E-6").decode().encode("utf-16"), "not UTF-8"),
     ],
 )

@@ -44,7 +44,7 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
     supervisor.signal("sleeper", signal.SIGKILL)
     await until(lambda: child.restarts == 1 and child.pid not in (None, first))
     assert child.ended == "signal 9"
-    assert psutil.Process(child.pid).cmdline()[-1] == "again"
+    await until(lambda: psutil.Process(child.pid).cmdline()[-1:] == ["again"])
     await supervisor.stop(["sleeper"])
 
 
