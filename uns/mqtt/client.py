@@ -109,6 +109,7 @@ class MqttClient:
         self._subscriptions = Subscriptions(self._send_subscribe)
         self._inbox = Inbox(inbox_limit, inbox_bytes)
         self._arrived = asyncio.Event()
+        self._many = asyncio.Event()
         self._unconfirmed: set[int] = set()
         self._failure: BaseException | None = None
         self._life: asyncio.Task[NoReturn] | None = None
@@ -211,9 +212,17 @@ class MqttClient:
         batch = self._inbox.take(max_messages)
         if not len(self._inbox):
             self._arrived.clear()
+        if not self._has_many:
+            self._many.clear()
         if not self._inbox.full:
             self._wire.resume()
         return batch
+
+    async def gather(self, timeout_s: float) -> None:
+        """Let messages come in: until a whole batch is there, or the time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._many.wait()
 
     async def batches(self, max_messages: int = BATCH) -> AsyncIterator[list[Message]]:
         """All messages as they come, until `disconnect`; each batch wants an `ack`."""
@@ -319,16 +328,22 @@ class MqttClient:
         if self._failure is None:
             self._failure = failure
             self._inflight.fail(failure)
-            for waiting in (self._link.online, self._arrived, self.connected):
+            for waiting in (self._link.online, self._arrived, self._many, self.connected):
                 waiting.set()
 
     @property
     def _awaits_answer(self) -> bool:
         return bool(len(self._inflight) or len(self._subscriptions))
 
+    @property
+    def _has_many(self) -> bool:
+        return len(self._inbox) >= BATCH or self._inbox.full
+
     def _after_read(self) -> None:
         if len(self._inbox):
             self._arrived.set()
+        if self._has_many:
+            self._many.set()
         if self._inbox.full and not self._awaits_answer:
             self._wire.pause()
 

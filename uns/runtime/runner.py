@@ -47,6 +47,11 @@ S = TypeVar("S")
 
 TICK_S: Final = 1.0
 BATCH: Final = 500
+EASY_COMMIT_S: Final = 0.005
+REST_PER_COMMIT: Final = 4.0
+REST_S_MAX: Final = 0.25
+"""A commit that takes longer than an easy one shows a busy machine: then more is gathered for the
+next one, so that commits leave it time for other work."""
 LEAVE_TIMEOUT_S: Final = 4.0
 SAY_AGAIN_S: Final = 5.0
 ROOM_RETRY_S: Final = 0.5
@@ -89,7 +94,8 @@ class Runner(Generic[S]):
         self._name = wiring.processor.name
         self.source = f"processor:{self._name}:{to_dotted(wiring.line)}"
         self._topic = resume_topic(wiring.line, self._name)
-        self._watermarks = f"{wiring.enterprise}/_hub/watermark/#"
+        self._watermarks = watermarks_of(wiring.enterprise, wiring.line, self._name)
+        self._hears_all = self._heard_all = False
         self._own_states = [
             f"{place}/_state/{name}/#"
             for place in (wiring.line, f"{wiring.line}/+")
@@ -109,6 +115,7 @@ class Runner(Generic[S]):
         self._later: list[Message] = []
         self._folded = self._repeated = False
         self._committed_s = 0.0
+        self._rest_s = 0.0
         wiring.client.on_connect = self._connected
 
     @property
@@ -157,7 +164,7 @@ class Runner(Generic[S]):
         reads, because a backlog may fill the main connection's window. What neither has is folded
         anew from history: then True.
         """
-        await self._w.client.subscribe([self._topic, self._watermarks])
+        await self._w.client.subscribe([self._topic, *self._watermarks])
         await self._w.client.subscribe(subscriptions(self._w.line))
         for message in await self._look():
             claimed.yield_to(message)
@@ -168,6 +175,8 @@ class Runner(Generic[S]):
             elif "/_state/" in message.topic:
                 self._stood.append(message.topic)
         await self._load_stored()
+        for source in self._resume.marks:
+            self._meet(source)
         rebuilt = None
         if not self._resume.rev:
             rebuilt = await self._w.record.rebuilt(self._w.processor, self._w.line)
@@ -181,7 +190,7 @@ class Runner(Generic[S]):
         while True:
             try:
                 async with visiting(self._w.visit) as visitor:
-                    also = [self._watermarks, *self._own_states]
+                    also = [*self._watermarks, *self._own_states]
                     return await retained(visitor, self._topic, self._w.claimant, also)
             except (OSError, ConnectionOver) as error:
                 log.info("%s: not read yet (%s)", self._topic, str(error) or "timeout")
@@ -227,7 +236,12 @@ class Runner(Generic[S]):
 
     async def _next(self) -> list[Message]:
         later, self._later = self._later, []
-        return later or await self._w.client.receive(BATCH, TICK_S / 2)
+        if later:
+            return later
+        rest_s, self._rest_s = self._rest_s, 0.0
+        if rest_s:
+            await self._w.client.gather(rest_s)
+        return await self._w.client.receive(BATCH, TICK_S / 2)
 
     async def _take(self, messages: list[Message]) -> None:
         loop_s = asyncio.get_running_loop().time()
@@ -255,7 +269,14 @@ class Runner(Generic[S]):
             return [], [message]
         if decoded.value.source.startswith(OUTPUT):  # a reply, of this processor or another
             return [], [message]
+        self._meet(decoded.value.source)
         return self._intake.offer(Taken(decoded.value, message), loop_s)
+
+    def _meet(self, source: str) -> None:
+        """A source that is not named after the line has its watermark elsewhere."""
+        if not self._hears_all and to_dotted(self._w.line) not in source:
+            self._hears_all = True
+            self._watermarks.append(f"{self._w.enterprise}/_hub/watermark/#")
 
     def _hear(self, message: Message) -> None:
         if not message.payload:
@@ -291,7 +312,7 @@ class Runner(Generic[S]):
 
     async def _commit(self, outputs: list[Draft]) -> None:
         """The order of effects; see the module's law."""
-        client = self._w.client
+        client, began_s = self._w.client, asyncio.get_running_loop().time()
         if outputs:
             turns = [*self._resume.turns, *self._intake.turns]
             entries = await self._keep(outputs, json.dumps(turns))
@@ -307,6 +328,7 @@ class Runner(Generic[S]):
         self._resume.forget_turns(self._settled)
         self._folded = self._repeated = False
         self._committed_s = asyncio.get_running_loop().time()
+        self._rest_s = rest_after(self._committed_s - began_s)
 
     async def _keep(self, outputs: list[Draft], turns: str) -> list[Entry]:
         """Store outputs, however long there is no room; only watermarks are taken meanwhile."""
@@ -332,6 +354,9 @@ class Runner(Generic[S]):
         if loop_s - self._ticked_s < TICK_S:
             return
         self._ticked_s = loop_s
+        if self._hears_all and not self._heard_all:
+            self._heard_all = True
+            await self._w.client.subscribe(self._watermarks)
         if self._passed or self._is_unheard(loop_s):
             await self._commit([])
         self._resume.tick(self._w.clock())
@@ -348,6 +373,17 @@ class Runner(Generic[S]):
 
     def _cleared(self) -> list[Outgoing]:
         return self._documents.cleared(self._resume.outputs_up_to(self._settled.get(self.source)))
+
+
+def watermarks_of(enterprise: str, line: str, processor: str) -> list[str]:
+    """Where the marks of a line's sources stand, and of what a processor itself says there."""
+    own = f"{enterprise}/_hub/watermark"
+    return [f"{own}/+/{line}/#", f"{own}/processor/{processor}/{line}"]
+
+
+def rest_after(commit_s: float) -> float:
+    """How long to gather messages after a commit that took so long, in seconds."""
+    return min(REST_S_MAX, REST_PER_COMMIT * max(0.0, commit_s - EASY_COMMIT_S))
 
 
 def subscriptions(line: str) -> list[str]:
