@@ -11,7 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.brokers import RunningBroker, bounded, collect, free_port, unique, until
 from uns.mqtt import link
 from uns.mqtt.broker import wait_until_ready
-from uns.mqtt.client import V5, V311, MqttClient
+from uns.mqtt.client import BATCH, V5, V311, MqttClient
 from uns.mqtt.errors import (
     Closed,
     LoginRefused,
@@ -226,6 +226,27 @@ async def test_a_backlog_is_read_no_faster_than_it_is_taken(mosquitto: RunningBr
         assert {message.connection for message in got} == {1}
     assert [int(message.payload) for message in got] == list(range(count))
     assert most < 3_500
+
+
+@bounded
+async def test_gathering_ends_with_a_whole_batch_or_with_the_time(
+    mosquitto: RunningBroker,
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with (
+        MqttClient(mosquitto.address(), "reader") as reader,
+        MqttClient(mosquitto.address(), "source") as source,
+    ):
+        await reader.subscribe(["x"])
+        await source.publish_many([Outgoing("x", b"few")] * 3)
+        began_s = loop.time()
+        await reader.gather(0.3)
+        assert loop.time() - began_s >= 0.3
+        assert len(await collect(reader, 3)) == 3
+        gathering = asyncio.create_task(reader.gather(60.0))
+        await source.publish_many([Outgoing("x", b"many")] * BATCH)
+        await gathering
+        assert len(await reader.receive(BATCH)) == BATCH
 
 
 @bounded

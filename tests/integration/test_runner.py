@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.client import topic_matches_sub
 
 from tests.brokers import RunningBroker, bounded, unique, until
 from tests.records import GivenRecord
@@ -26,7 +27,7 @@ from uns.runtime.errors import Fenced, OutboxFull
 from uns.runtime.outbox import Outbox
 from uns.runtime.ownership import Claimant
 from uns.runtime.resume import Rebuilt, Run, sealed
-from uns.runtime.runner import Runner, RunnerWiring
+from uns.runtime.runner import Runner, RunnerWiring, rest_after, watermarks_of
 
 NAME = "tally"
 
@@ -254,6 +255,32 @@ async def test_poison_is_passed_and_its_neighbours_flow_on(rig: Rig) -> None:
         await rig.client.publish(topic, poison)
     await rig.client.publish(topic, good)
     await until(lambda: rig.good == 1)
+
+
+def test_a_runner_hears_the_marks_of_its_line() -> None:
+    line = "acme/berlin/machining/housing"
+    heard = [
+        topic
+        for topic in (
+            f"acme/_hub/watermark/plc/{line}",
+            f"acme/_hub/watermark/processor/oee/{line}",
+            f"acme/_hub/watermark/processor/quality/{line}",
+            "acme/_hub/watermark/plc/acme/berlin/machining/other",
+            "acme/_hub/watermark/processor/oee/acme/berlin/machining/other",
+        )
+        if any(topic_matches_sub(one, topic) for one in watermarks_of("acme", line, "oee"))
+    ]
+    assert heard == [
+        f"acme/_hub/watermark/plc/{line}",
+        f"acme/_hub/watermark/processor/oee/{line}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("commit_s", "rest_s"), [(0.0, 0.0), (0.004, 0.0), (0.015, 0.04), (2.0, 0.25)]
+)
+def test_a_slow_commit_is_followed_by_a_rest(commit_s: float, rest_s: float) -> None:
+    assert rest_after(commit_s) == pytest.approx(rest_s)
 
 
 def on_record(rig: Rig, *seqs: int) -> list[Event]:

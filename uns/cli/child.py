@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,10 @@ from uns.mqtt.client import MqttClient
 from uns.runtime.clock import PlantClock, load_clock
 from uns.runtime.errors import Fenced
 
-TRIM_AFTER_S: Final = 5.0
+SETTLED_AFTER_S: Final = 5.0
+NICE: Final = {"worker": 5, "standby": 5}
+"""Who gives way when there is too little processor for all: sources and the record must keep up, or
+what is unsettled is sent again on top of it. A process that starts has its first seconds in full."""
 
 log = logging.getLogger(__name__)
 
@@ -125,14 +129,19 @@ async def run(context: Context, role: str) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
-    loop.call_later(TRIM_AFTER_S, _trim)
+    loop.call_later(SETTLED_AFTER_S, _settle, NICE.get(role, 0))
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
 
-def _trim() -> None:
-    """Give back what imports and start-up left behind: half of a process with large libraries."""
+def _settle(nice: int) -> None:
+    """Give back what imports and start-up left behind: half of a process with large libraries.
+
+    What remains of it stays: it need not be looked through again for what can be given back.
+    """
+    os.nice(nice)
     gc.collect()
+    gc.freeze()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 

@@ -95,7 +95,6 @@ class Runner(Generic[S]):
         self.source = f"processor:{self._name}:{to_dotted(wiring.line)}"
         self._topic = resume_topic(wiring.line, self._name)
         self._watermarks = watermarks_of(wiring.enterprise, wiring.line, self._name)
-        self._hears_all = self._heard_all = False
         self._own_states = [
             f"{place}/_state/{name}/#"
             for place in (wiring.line, f"{wiring.line}/+")
@@ -175,8 +174,6 @@ class Runner(Generic[S]):
             elif "/_state/" in message.topic:
                 self._stood.append(message.topic)
         await self._load_stored()
-        for source in self._resume.marks:
-            self._meet(source)
         rebuilt = None
         if not self._resume.rev:
             rebuilt = await self._w.record.rebuilt(self._w.processor, self._w.line)
@@ -269,14 +266,7 @@ class Runner(Generic[S]):
             return [], [message]
         if decoded.value.source.startswith(OUTPUT):  # a reply, of this processor or another
             return [], [message]
-        self._meet(decoded.value.source)
         return self._intake.offer(Taken(decoded.value, message), loop_s)
-
-    def _meet(self, source: str) -> None:
-        """A source that is not named after the line has its watermark elsewhere."""
-        if not self._hears_all and to_dotted(self._w.line) not in source:
-            self._hears_all = True
-            self._watermarks.append(f"{self._w.enterprise}/_hub/watermark/#")
 
     def _hear(self, message: Message) -> None:
         if not message.payload:
@@ -354,9 +344,6 @@ class Runner(Generic[S]):
         if loop_s - self._ticked_s < TICK_S:
             return
         self._ticked_s = loop_s
-        if self._hears_all and not self._heard_all:
-            self._heard_all = True
-            await self._w.client.subscribe(self._watermarks)
         if self._passed or self._is_unheard(loop_s):
             await self._commit([])
         self._resume.tick(self._w.clock())
@@ -376,9 +363,9 @@ class Runner(Generic[S]):
 
 
 def watermarks_of(enterprise: str, line: str, processor: str) -> list[str]:
-    """Where the marks of a line's sources stand, and of what a processor itself says there."""
+    """Where the marks of a line's bridges stand, and of what a processor itself says there."""
     own = f"{enterprise}/_hub/watermark"
-    return [f"{own}/+/{line}/#", f"{own}/processor/{processor}/{line}"]
+    return [f"{own}/+/{line}", f"{own}/processor/{processor}/{line}"]
 
 
 def rest_after(commit_s: float) -> float:
