@@ -24,8 +24,8 @@ from uns.runtime.errors import Fenced
 
 SETTLED_AFTER_S: Final = 5.0
 NICE: Final = {"worker": 5, "standby": 5}
-"""Who gives way when a machine is full: sources and the record must keep up, or what is unsettled is
-sent again on top of it all. A process that starts has its first seconds in full."""
+"""Who gives way when a machine is full: sources and the record must keep up, or what is unsettled
+is sent again on top of it all. A process that starts has its first seconds in full."""
 
 log = logging.getLogger(__name__)
 
