@@ -12,7 +12,7 @@ SIDE_BY_SIDE := -n logical --maxprocesses 2 --dist loadfile
 TEST_PATH := PATH="$(CURDIR)/$(BIN):$(CACHE)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance soak sim faults day lint fmt bench docs lock clean
+.PHONY: help demo test conformance soak sim faults day boards lint fmt bench docs lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,6 +45,10 @@ faults: ## kill, cut, fill and freeze at full length; the figures go to docs/rel
 day: ## 24 hours of the demo plant in 24 minutes: memory and open files of each process
 	@$(PROVISION) test
 	@$(TEST_PATH) $(BIN)/python -m bench.soak $(ARGS)
+
+boards: ## the demo for 10 minutes at speed 60, every query of the boards, pictures of the report
+	@$(PROVISION) test
+	@$(TEST_PATH) $(BIN)/python -m bench.boards $(ARGS)
 
 lint: ## ruff, mypy and the import contracts
 	@$(PROVISION) lint

@@ -18,12 +18,11 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg.sql import SQL
 
-from bench.queries import EDGES, SUMS, p95_ms
+from bench.queries import EDGES_IN, GENEALOGY, SUMS, p95_ms
 from bench.rig import LINE, Figure, Rig
 from tools import timescale
 from tools.postgres import Installation, Server
 from uns.historian.history.downtime import downtime_pareto
-from uns.historian.history.genealogy import EDGES_MAX, trace
 from uns.historian.history.oee import oee
 from uns.historian.history.orders import orders
 from uns.historian.history.period import Period
@@ -47,7 +46,6 @@ HANDS: Final = 2
 SETTINGS: Final = ("shared_buffers=2GB", "max_wal_size=8GB", "checkpoint_timeout=30min")
 """As one would for a database of this size; the rest is as the product has it."""
 REASONS: Final = ("breakdown", "minor", "set-up", "logistics")
-LOT: Final = "t50-0"
 
 NAMES: Final = "INSERT INTO tag_series VALUES ($1, $2, 'mm')"
 OF_DAY: Final = f"""
@@ -147,6 +145,10 @@ def _shift(asking: Asking) -> Any:
     return oee(asking.reader, asking.plant, LINE, asked, "shift").groups
 
 
+def _genealogy(ask: Callable[[Reader], Any], asking: Asking) -> Any:
+    return ask(asking.reader)
+
+
 ASKED: Final[dict[str, tuple[Callable[[Asking], Any], float | None]]] = {
     "last values of a line": (lambda a: last(a.reader, f"{LINE}/#").items, None),
     "an hour of a tag, raw": (lambda a: raw(a.reader, a.topic, a.some(HOUR_MS)).items, None),
@@ -169,7 +171,7 @@ ASKED: Final[dict[str, tuple[Callable[[Asking], Any], float | None]]] = {
         lambda a: oee(a.reader, a.plant, LINE, YEAR, "month").groups,
         1_000,
     ),
-    "a lot with 10,110 descendants": (lambda a: trace(a.reader, LOT, EDGES_MAX).where_used, 100),
+    **{name: (partial(_genealogy, ask), most_ms) for name, (ask, most_ms) in GENEALOGY.items()},
 }
 """What is asked, and the ms it may take; an answer's length says how much it was."""
 
@@ -237,7 +239,7 @@ def _what_lines_did(dsn: str, plant: Plant) -> None:
             run("INSERT INTO shifts VALUES ($1, $2, $3, $4)", *row)
         run(INTERVALS, list(plant.cells))
         run(STOPS, list(REASONS), len(REASONS))
-        for sql in (SUMS, CHANGES, ORDERS, EDGES):
+        for sql in (SUMS, CHANGES, ORDERS, EDGES_IN):
             run(sql)
 
 

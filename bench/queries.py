@@ -6,7 +6,7 @@ in ms; its ceiling is what it may be at most, so a ratio below 1 is good.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Sized
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,8 @@ from bench.rig import Figure, Rig
 from tools import postgres as tools_postgres
 from tools import timescale
 from tools.ground import SetupError
-from uns.historian import queries
+from uns.historian import queries, walks
+from uns.historian.history.genealogy import GenealogyEdge, trace
 from uns.historian.reader import Reader, open_reader
 from uns.historian.store import locate, open_store
 from uns.runtime.clock import wall_ms
@@ -27,18 +28,32 @@ from uns.runtime.clock import wall_ms
 LINE: Final = "acme/berlin/machining/housing"
 YEAR_BEGIN_MS: Final = 1_767_225_600_000
 MONTH_MS: Final = 2_628_000_000
-TREES: Final = 99
-TREE_EDGES: Final = 10_110
-"""Of fan-out 10 and five deep: what is made of one lot."""
+LEVELS: Final = 50
+WIDE: Final = 200
+FAMILIES: Final = 50
+LAST: Final = LEVELS * WIDE + 1
 CELLS: Final = 8
 ROUNDS: Final = 20
 
 EDGES: Final = f"""
-INSERT INTO edges
-SELECT 't' || t || '-' || CAST(floor((n - 1) / 10.0) AS BIGINT), 't' || t || '-' || n, 1, 'pcs',
-    'PO-' || t, '{LINE}/mill', {YEAR_BEGIN_MS} + n
-FROM generate_series(0, {TREES - 1}) AS a(t), generate_series(1, {TREE_EDGES}) AS b(n)
+SELECT 'lot-' || f || '-' || i AS input_id, 'lot-' || f || '-' || o AS output_id, 1, 'pcs',
+    'PO-' || f, '{LINE}/mill', {YEAR_BEGIN_MS} + o
+FROM generate_series(0, {FAMILIES - 1}) AS a(f) CROSS JOIN (
+    SELECT GREATEST(n - {WIDE}, 0) AS i, n AS o FROM generate_series(1, {LEVELS * WIDE}) AS b(n)
+    UNION ALL SELECT n - {WIDE} - (n - 1) % {WIDE} + n * 7 % {WIDE}, n
+    FROM generate_series({WIDE + 1}, {LEVELS * WIDE}) AS b(n)
+    UNION ALL SELECT n, {LAST} FROM generate_series({LAST - WIDE}, {LEVELS * WIDE}) AS b(n)
+    UNION ALL SELECT n, n - 3 * {WIDE}
+    FROM generate_series({5 * WIDE}, {LEVELS * WIDE}, 100) AS b(n)
+) AS e
+ORDER BY o, f
 """  # noqa: S608 - constants of ours
+"""Families of lots that go through a plant side by side: one is made into 200, each of these goes
+into two of the next, for 50 steps; at the end all are in one. Some go back three steps."""
+EDGES_IN: Final = f"INSERT INTO edges {EDGES}"
+EDGES_IN_DUCKDB: Final = f"""
+INSERT INTO keyed_edges SELECT e.*, as_key(input_id), as_key(output_id) FROM ({EDGES}) AS e
+"""  # noqa: S608 - a constant of ours
 INTERVALS: Final = f"""
 INSERT INTO intervals
 SELECT '{LINE}/c' || c, '{LINE}', CASE WHEN n % 5 = 0 THEN 'adet' ELSE 'apt' END, 'EXECUTE',
@@ -69,20 +84,36 @@ SELECT (SELECT count(*) FROM edges), (SELECT count(*) FROM intervals),
 """
 
 
-def _trace(reader: Reader) -> int:
-    return len(queries.trace(reader, "t50-0")["where_used"])
+def where_used(reader: Reader) -> list[str]:
+    """All that the first of a family is in."""
+    return walks.related(reader, "lot-25-0", "where_used")[0]
 
 
-def _shift(reader: Reader) -> int:
-    return len(queries.oee_by_shift(reader, LINE, "shift-600"))
+def contents_of(reader: Reader) -> list[str]:
+    """All that the last of a family is made of."""
+    return walks.related(reader, f"lot-25-{LAST}", "contents_of")[0]
 
 
-def _year(reader: Reader) -> int:
-    return len(reader.query(BY_MONTH, (LINE,)).rows)
+def nearest(reader: Reader) -> Sequence[GenealogyEdge]:
+    """What a person looks at: the thousand nearest edges each way, and the verdicts."""
+    return trace(reader, "lot-25-0").where_used
 
 
-ASKED: Final[dict[str, tuple[Callable[[Reader], int], float]]] = {
-    "trace of a lot with 10,110 descendants": (_trace, 100),
+def _shift(reader: Reader) -> list[dict[str, Any]]:
+    return queries.oee_by_shift(reader, LINE, "shift-600")
+
+
+def _year(reader: Reader) -> list[tuple[Any, ...]]:
+    return reader.query(BY_MONTH, (LINE,)).rows
+
+
+GENEALOGY: Final[dict[str, tuple[Callable[[Reader], Sized], float]]] = {
+    "the lots that one is in, 51 steps deep": (where_used, 100),
+    "the lots that one is made of": (contents_of, 100),
+    "a lot's nearest 1,000 edges, verdicts": (nearest, 100),
+}
+ASKED: Final[dict[str, tuple[Callable[[Reader], Sized], float]]] = {
+    **GENEALOGY,
     "line OEE of a shift": (_shift, 100),
     "a year's OEE by month": (_year, 1_000),
 }
@@ -97,11 +128,11 @@ def fill(location: str) -> None:
     path, dsn = locate(location)
     if path is not None:
         with duckdb.connect(str(path)) as file:
-            for sql in (EDGES, INTERVALS, SUMS):
+            for sql in (EDGES_IN_DUCKDB, INTERVALS, SUMS):
                 file.execute(sql)
         return
     with psycopg.connect(dsn or "", autocommit=True) as db:
-        for sql in (EDGES, INTERVALS, SUMS, "VACUUM ANALYZE"):
+        for sql in (EDGES_IN, INTERVALS, SUMS, "VACUUM ANALYZE"):
             db.execute(SQL(sql))
 
 
@@ -124,7 +155,7 @@ def measure(location: str, kind: str) -> list[Figure]:
         edges, intervals, sums = reader.query(ROWS).rows[0]
         size = f"{edges:,} edges, {intervals:,} intervals, {sums:,} sums"
         for name, (ask, most_ms) in ASKED.items():
-            found = ask(reader)
+            found = len(ask(reader))
             figure = p95_ms(partial(ask, reader))
             limit = f"most, of {size}; {found:,} rows"
             path = f"{kind}: {name}"

@@ -70,7 +70,6 @@ ORDER BY line"""
 
 LOST_MINUTES: Final = sql.statement(
     sql.NECKS,
-    sql.CLOSED,
     sql.CLOSED_AT_NECKS,
     sql.sums("line", "at_necks"),
     sql.RATIOS,
@@ -191,7 +190,7 @@ LINE_BOARD: Final = Dashboard(
         Panel(
             "bargauge",
             "OEE of the current shift",
-            "Of the line's bottleneck, with the minutes that still run.",
+            "By the line's method, with the minutes that still run.",
             (10, 0, 7, 5),
             Target(OEE_NOW),
             options={
@@ -210,7 +209,7 @@ LINE_BOARD: Final = Dashboard(
         Panel(
             "bargauge",
             "Lost minutes",
-            "Of the intervals closed in the chosen time at the bottleneck.",
+            "Of the intervals closed in the chosen time, by the line's method.",
             (17, 0, 7, 5),
             Target(LOST_MINUTES),
             options={
@@ -265,7 +264,7 @@ LINE_BOARD: Final = Dashboard(
         Panel(
             "timeseries",
             "OEE by shift",
-            "Of the bottleneck, each shift whole and at its start.",
+            "By the line's method, each shift whole and at its start.",
             (0, 21, 12, 8),
             Target(BY_SHIFT, "time_series"),
             defaults={"custom": {"drawStyle": "bars", "fillOpacity": 60}, **SHARE, "min": 0},

@@ -1,6 +1,6 @@
 """PURE: the board of the OEE loss tree: from all time down to the time in which good pieces came.
 
-Owns its queries over the intervals closed in the chosen time at each chosen line's bottleneck. A
+Owns its queries over the intervals closed in the chosen time that make each chosen line's time. A
 step is minutes, so that it can be added over lines; ratios come from sums.
 """
 
@@ -11,7 +11,7 @@ from dashboards.looks import GAUGE, HIDDEN, IN_HINT, MINUTES, SHARE, STACKED, UN
 from dashboards.model import Columns, Dashboard, Panel, Target
 from dashboards.places import link, of_row
 
-_AT_NECKS: Final = (sql.NECKS, sql.CLOSED, sql.CLOSED_AT_NECKS)
+_AT_NECKS: Final = (sql.NECKS, sql.CLOSED_AT_NECKS)
 
 STEPS: Final = """
 tree AS (
@@ -124,7 +124,7 @@ RATIOS: Final = (
 LOSSES: Final = Dashboard(
     places.LOSSES,
     "OEE losses",
-    "Where the time of the chosen lines' bottlenecks went, step by step.",
+    "Where the time of the chosen lines went, step by step; each by its method.",
     places.CHAIN,
     (
         Panel(

@@ -58,7 +58,7 @@ PLANT_OVERVIEW: Final = Dashboard(
         Panel(
             "table",
             "OEE by line and shift",
-            "Of each line's bottleneck, from closed intervals of whole shifts; losses in minutes.",
+            "Each line by its method, from closed intervals of whole shifts; losses in minutes.",
             (0, 0, 24, 8),
             Target(OEE),
             defaults={"decimals": 1},

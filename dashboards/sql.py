@@ -22,13 +22,35 @@ def recursive(*parts: str, select: str) -> str:
 
 NECKS: Final = """
 necks AS (
-    SELECT line, line || '/' || (
-        SELECT document ->> 'bottleneck' FROM states
-        WHERE topic = line || '/_state/oee' ORDER BY rev DESC LIMIT 1
-    ) AS cell
-    FROM unnest(ARRAY[${line:sqlstring}]::text[]) AS line
+    SELECT line, cell, regexp_replace(cell, '/[^/]+$', '') AS filed, reference, all_count
+    FROM (
+        SELECT line, reference, all_count, CASE WHEN own_time THEN line ELSE reference END AS cell
+        FROM (
+            SELECT line, line || '/' || (told ->> 'bottleneck') AS reference,
+                told ->> 'method' = 'parallel' AS all_count,
+                told ->> 'method' IN ('first-down', 'parallel') AS own_time
+            FROM (
+                SELECT line, (
+                    SELECT document FROM states
+                    WHERE topic = line || '/_state/oee' ORDER BY rev DESC LIMIT 1
+                ) AS told
+                FROM unnest(ARRAY[${line:sqlstring}]::text[]) AS line
+            ) AS newest
+        ) AS by_method
+    ) AS chosen
 )"""
-"""The bottleneck of each chosen line: its OEE is the line's."""
+"""What the time of each chosen line goes by: a cell, or the line itself by a time of its own.
+
+`filed`: what its intervals name as their line; `reference`: the cell whose pieces are the line's,
+but with all_count those of all its cells are.
+"""
+
+OF_NECKS: Final = """
+    SELECT necks.line, i.cell, i.element, i.shift_id, i.order_id, i.item, i.start_ms, i.end_ms,
+        i.end_ms - i.start_ms AS elapsed_ms,
+        i.pq, i.gq, i.sq, i.rq, i.ideal_ms, i.ideal_good_ms
+    FROM necks JOIN oee_intervals AS i ON i.line = necks.filed AND i.cell = necks.cell"""
+"""Intervals of the lines' own time, each with its line."""
 
 KNOWN_UNTIL: Final = """
 known_until AS (
@@ -39,30 +61,29 @@ known_until AS (
 LONGEST_MS: Final = 17 * 86_400_000
 """No shift is longer than a day, no pause between shifts than the days that a calendar looks at."""
 
-CLOSED: Final = f"""
-closed AS (
-    SELECT *, end_ms - start_ms AS elapsed_ms
-    FROM oee_intervals
-    WHERE line = ANY (ARRAY[${{line:sqlstring}}]::text[])
-        AND start_ms BETWEEN ${{__from}} - {LONGEST_MS} AND ${{__to}}
-        AND GREATEST(start_ms, end_ms) > ${{__from}} AND GREATEST(start_ms, end_ms) <= ${{__to}}
-)"""  # noqa: S608 - a constant of ours
+_CLOSED_IN: Final = f"""
+        start_ms BETWEEN ${{__from}} - {LONGEST_MS} AND ${{__to}}
+        AND GREATEST(start_ms, end_ms) > ${{__from}} AND GREATEST(start_ms, end_ms) <= ${{__to}}"""
 """Closed in the chosen time, each interval whole; none is longer than a shift or a pause.
 
 One that runs backwards takes back its like.
 """
 
-CLOSED_AT_NECKS: Final = """
-at_necks AS (
-    SELECT closed.* FROM closed JOIN necks ON necks.cell = closed.cell
+CLOSED: Final = f"""
+closed AS (
+    SELECT *, end_ms - start_ms AS elapsed_ms
+    FROM oee_intervals
+    WHERE line = ANY (ARRAY[${{line:sqlstring}}]::text[]) AND {_CLOSED_IN}
+)"""  # noqa: S608 - a constant of ours
+
+CLOSED_AT_NECKS: Final = f"""
+at_necks AS ({OF_NECKS}
+    WHERE {_CLOSED_IN}
 )"""
 
-OF_SHIFTS: Final = """
-of_shifts AS (
-    SELECT i.*, end_ms - start_ms AS elapsed_ms
-    FROM oee_intervals AS i JOIN necks ON necks.cell = i.cell
-    WHERE i.line = necks.line
-        AND start_ms BETWEEN ${__from} - 86400000 AND ${__to} + 86400000
+OF_SHIFTS: Final = f"""
+of_shifts AS ({OF_NECKS}
+    WHERE start_ms BETWEEN ${{__from}} - 86400000 AND ${{__to}} + 86400000
 )"""
 """No shift is longer than a day, so a day around the chosen time has it whole."""
 

@@ -6,7 +6,7 @@ PROCESSORS is the one table of them: each is built for a plant, and folds one li
 from collections.abc import Callable
 from typing import Any, Final
 
-from processors import genealogy, kanban, oee, order_progress, quality
+from processors import genealogy, kanban, oee, order_progress, quality, spc
 from uns.fold import Processor
 from uns.model.plant import Plant
 
@@ -16,4 +16,5 @@ PROCESSORS: Final[dict[str, Callable[[Plant], Processor[Any]]]] = {
     "genealogy": genealogy.build,
     "oee": oee.build,
     "kanban": kanban.build,
+    "spc": spc.build,
 }

@@ -1,12 +1,10 @@
-"""A real browser, to look at pages: Debian's Chromium without a window.
+"""A real browser, to look at pages, and what it drew.
 
 Pictures are decoded here, because nothing else in the project needs an image library.
 """
 
 import os
-import shutil
 import struct
-import subprocess
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,59 +14,44 @@ from typing import Final
 
 import pytest
 
-from tools import debian
+from tools import browser
+from tools.ground import SetupError
 
 SIZE: Final = (1280, 800)
-START_S_MAX: Final = 120
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 CHANNELS: Final = {2: 3, 6: 4}
 
 Colour = tuple[int, int, int]
 
 
-def chromium() -> Path:
-    """The program; the test is skipped where there is none, but never in CI."""
-    found = shutil.which("chromium") or debian.wrappers() / "chromium"
-    if Path(found).exists():
-        return Path(found)
-    if os.environ.get("CI"):
-        pytest.fail("needs Debian's chromium: make test unpacks it")
-    return pytest.skip("needs Debian's chromium: make test unpacks it")
-
-
 def screenshot(page: Path, picture: Path, size: tuple[int, int] = SIZE) -> "Picture":
     """Open a file and take its picture."""
-    _run(page, size, f"--screenshot={picture}")
+    _wanted()
+    browser.screenshot(page, picture, size)
     return Picture.read(picture)
 
 
 def content_after(page: Path, size: tuple[int, int] = SIZE) -> str:
     """Open a file, let it run, and return its content as it is then."""
-    return _run(page, size, "--dump-dom", "--virtual-time-budget=5000")
+    _wanted()
+    return browser.content_after(page, size)
 
 
 def pdf(page: Path, out: Path) -> bytes:
     """Print a file."""
-    _run(page, SIZE, f"--print-to-pdf={out}")
+    _wanted()
+    browser.browse(page, SIZE, f"--print-to-pdf={out}")
     return out.read_bytes()
 
 
-def _run(page: Path, size: tuple[int, int], *task: str) -> str:
-    """A profile of its own, no network beyond the file, and an end after START_S_MAX."""
-    profile = page.with_suffix(".profile")
-    plain = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    quiet = ["--hide-scrollbars", "--no-first-run", "--disable-extensions", "--disable-sync"]
-    offline = ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}"]
-    window = f"--window-size={size[0]},{size[1]}"
-    done = subprocess.run(
-        [chromium(), *plain, *quiet, *offline, window, *task, page.resolve().as_uri()],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=START_S_MAX,
-    )
-    assert done.returncode == 0, done.stderr[-2_000:]
-    return done.stdout
+def _wanted() -> None:
+    """Skip the test where there is no browser, but never in CI."""
+    try:
+        browser.chromium()
+    except SetupError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,9 @@ class Counterpart:
             def do_POST(self) -> None:
                 self._serve()
 
+            def do_PUT(self) -> None:
+                self._serve()
+
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -85,21 +88,22 @@ class Counterpart:
                 said = outer.answer(asked)
                 self.close_connection = True
                 if said.status:
-                    self._say(said)
-
-            def _say(self, said: Said) -> None:
-                raw = json.dumps(said.document).encode()
-                self.send_response(said.status)
-                for name, value in said.headers:
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
+                    _say(self, said)
 
             def log_message(self, *_words: object) -> None:
                 pass
 
         return Handler
+
+
+def _say(handler: BaseHTTPRequestHandler, said: Said) -> None:
+    raw = json.dumps(said.document).encode()
+    handler.send_response(said.status)
+    for name, value in said.headers:
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(raw)))
+    handler.end_headers()
+    handler.wfile.write(raw)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ OPTIONS = (
     "--upgrade",
 )
 PROJECT = ("pyproject.toml", "--extra=embedded")
-EXTRAS = ("--extra=grafana", "--extra=analytics")
+EXTRAS = ("--extra=grafana", "--extra=analytics", "--extra=b2mml")
 
 
 def resolve(name: str, *sources: str | Path) -> None:
@@ -37,6 +37,7 @@ def main() -> None:
     resolve("uv", "--group=uv")
     resolve("node", "--group=node")
     resolve("pysparkplug", "--group=pysparkplug")
+    resolve("tryton", "--group=tryton")
 
 
 if __name__ == "__main__":

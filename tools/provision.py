@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tools import debian, node, pysparkplug, python_env, timescale
+from tools import debian, node, python_env, timescale
+from tools.apart import PYSPARKPLUG, TRYTON
 from tools.ground import SetupError, cache_dir, prepare_cache, say
 
 UMASK = 0o022
@@ -35,7 +36,8 @@ class Target:
 
 SERVICES = (
     ("Node.js", node.ensure),
-    ("pysparkplug", pysparkplug.ensure),
+    ("pysparkplug", PYSPARKPLUG.ensure),
+    ("Tryton", TRYTON.ensure),
     ("TimescaleDB", timescale.ensure),
 )
 TARGETS = {

@@ -18,8 +18,11 @@ from uns.model.commands import COMMANDS, Command, command_named, nearest_command
 from uns.model.events import (
     BRIDGE_EVENTS,
     EVENTS,
+    ChartCommanded,
     Event,
+    InspectionCommanded,
     KanbanCommanded,
+    OperationGated,
     OrderCommanded,
     OrderMoved,
     Rejected,
@@ -27,6 +30,7 @@ from uns.model.events import (
     Reply,
     StopCommanded,
     Tag,
+    Traced,
 )
 from uns.model.observation import Quality, Scalar
 from uns.model.path import RETAINED, Topic, TopicError, level_of, parent, parse_topic, to_dotted
@@ -52,9 +56,15 @@ _BRIDGE_TYPES: Final = frozenset(model.type_name for model in BRIDGE_EVENTS)
 _OFFICES: Final[dict[str, tuple[type[Event], ...]]] = {
     "erp": (Released,),
     "erp-rest": (),
-    "desk": (Released, OrderCommanded, OrderMoved, StopCommanded, KanbanCommanded),
+    "desk": (
+        *(Released, OrderCommanded, OrderMoved, StopCommanded),
+        *(KanbanCommanded, ChartCommanded, InspectionCommanded, OperationGated),
+    ),
+    "epcis": (Traced,),
 }
 """By protocol, what is said by nobody else. Offices are bridges without tags."""
+_FOREIGN: Final = "mqtt"
+"""The protocol whose bridges release orders of the lines that they read, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,7 @@ class Codec:
         self._tags = {path: frozenset(place.cell.tags) for path, place in plant.cells.items()}
         self._readers = {line: plant.readers(line) for line in plant.lines}
         self._offices = frozenset(n for n, b in plant.bridges.items() if b.protocol in _OFFICES)
+        self._foreign = frozenset(n for n, b in plant.bridges.items() if b.protocol == _FOREIGN)
         self._theirs = {
             event.type_name: frozenset(
                 n for n, b in plant.bridges.items() if event in _OFFICES.get(b.protocol, ())
@@ -182,6 +193,8 @@ class Codec:
         """
         if event.type not in _BRIDGE_TYPES:
             return _PROCESSORS
+        if event.type == Released.type_name and level_of(event.path) == "line":
+            return self._theirs[event.type] | self._foreign & self._readers[event.path]
         if event.type in self._theirs:
             return self._theirs[event.type]
         if level_of(event.path) not in ("line", "cell"):
@@ -193,7 +206,18 @@ class Codec:
 
 
 def parse_json(payload: bytes) -> Document:
-    """A JSON object: UTF-8, no NaN, no duplicate keys, bounded depth, text that can be stored."""
+    """A JSON object, as `parse_value` takes it."""
+    value = parse_value(payload)
+    if not isinstance(value, dict):
+        raise _RefusedError("bad-json", "the payload must be a JSON object")
+    return value
+
+
+def parse_value(payload: bytes) -> Any:
+    """A JSON value: UTF-8, no NaN, no duplicate keys, bounded depth, text that can be stored.
+
+    Raises ValueError.
+    """
     try:
         value = _STRICT.decode(payload.decode())
     except UnicodeDecodeError as error:
@@ -204,8 +228,6 @@ def parse_json(payload: bytes) -> Document:
         raise _RefusedError("bad-json", f"not JSON: {error}") from None
     except RecursionError:
         raise _RefusedError("bad-json", f"nested deeper than {DEPTH_MAX}") from None
-    if not isinstance(value, dict):
-        raise _RefusedError("bad-json", "the payload must be a JSON object")
     if payload.count(b"{") + payload.count(b"[") > DEPTH_MAX and _depth(value) > DEPTH_MAX:
         raise _RefusedError("bad-json", f"nested deeper than {DEPTH_MAX}")
     if b"\\u" in payload and not all(map(_is_storable, _texts(value))):
@@ -249,7 +271,7 @@ _STRICT: Final = json.JSONDecoder(
 
 
 def _depth(value: Any) -> int:
-    depth, level = 0, [value]
+    depth, level = 0, [value] if isinstance(value, dict | list) else []
     while level and depth <= DEPTH_MAX:
         depth += 1
         level = [

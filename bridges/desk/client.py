@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final
 
 from bridges.desk.config import DeskSettings
-from bridges.desk.mapping import Refused, asked, released, reply, request_key
+from bridges.desk.mapping import Refused, asked, gated, released, reply, request_key
 from uns.codec import Message, Reject, parse_json
 from uns.model.commands import Command, ReleaseOrder
 from uns.model.events import Reply
@@ -47,6 +47,7 @@ class Desk:
     def __init__(
         self, settings: DeskSettings, clock: Callable[[], int], known_fact: KnownFact
     ) -> None:
+        self._days = settings.request_days
         self._answers_max = settings.answers_max
         self._clock = clock
         self._known_fact = known_fact
@@ -63,6 +64,8 @@ class Desk:
                 self._remember(answer)
             case dict() as document if message.topic.name == "transfer":
                 return list(released(message.topic.path, document, self._clock()))
+            case dict() as document if message.topic.name == "inspections":
+                return list(gated(message.topic.path, document, self._clock(), self._days))
         return []
 
     def _commanded(self, message: Message, command: Command) -> list[Observation]:
@@ -74,7 +77,7 @@ class Desk:
         if key in self._known_fact(key):
             known = self._answers.get(key)
             return self._answer(path, request_id, known.outcome, known.reason) if known else []
-        fact = asked(message.topic, command, self._clock())
+        fact = asked(message.topic, command, self._clock(), self._days)
         if isinstance(fact, Refused):
             return self._answer(path, request_id, "refused", fact.reason)
         return [fact]

@@ -166,13 +166,15 @@ def _tree(name: str, value: Any) -> Tree:
 
 def _check(name: str, tree: Tree) -> None:
     shape = SHAPES[SHAPE_OF.get(name, name)]
+    at = f", line {tree.line}" if isinstance(tree, Element) else ""
     for child in tree:
         if not child.startswith(("@", "$", FOREIGN)) and child not in shape:
-            raise _Fault(f"{name}: unknown element {child!r}{did_you_mean(child, shape)}")
+            raise _Fault(f"{name}: unknown element {child!r}{did_you_mean(child, shape)}{at}")
     for child, often in shape.items():
         count = len(many(tree, child))
         if (often in "1+" and not count) or (often in "1?" and count > 1):
-            raise _Fault(f"{name}: {child} stands {count} times" if count else f"no {name}/{child}")
+            said = f"{name}: {child} stands {count} times" if count else f"no {name}/{child}"
+            raise _Fault(f"{said}{at}")
 
 
 def _order(name: str, tree: Tree) -> Tree | Refused:

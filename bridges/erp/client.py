@@ -17,8 +17,10 @@ from bridges.erp.errors import ErpError
 from bridges.erp.folder import Arrived, OrderFolder
 from bridges.erp.mapping import MappingRules
 from bridges.erp.office import KnownFact, Office, Receipt, about
-from bridges.erp.rules_file import RulesFile
+from bridges.erp.rereading import Rereading
+from bridges.erp.rules_file import read_rules
 from bridges.erp.table import bad_rows
+from bridges.erp.xsd import Schema, read_schema
 from uns.codec import Message, Reject
 from uns.model.observation import Link, Observation
 from uns.model.plant import Plant
@@ -73,7 +75,10 @@ class Inbox:
         self, folder: Path, settings: ErpSettings, link: "FolderLink", office: Office
     ) -> None:
         self._folder = OrderFolder(folder, settings)
-        self._rules = RulesFile(folder / settings.mapping if settings.mapping else None)
+        mapping = folder / settings.mapping if settings.mapping else None
+        self._rules = Rereading(mapping, read_rules, MappingRules())
+        xsd = folder / settings.xsd if settings.xsd else None
+        self._schema = Rereading[Schema | None](xsd, read_schema, None)
         self._link = link
         self._office = office
         self._owed: dict[Path, Owed] = {}
@@ -82,12 +87,12 @@ class Inbox:
         """Batches of one look; a file is put away when the batch after its last is asked for."""
         try:
             self._folder.prepare()
-            rules = self._rules.current()
+            rules, schema = self._rules.current(), self._schema.current()
             yield from self._link.is_up()
             for arrived in self._folder.complete(now_s):
                 owed = self._owed.pop(arrived.path, None)
                 if owed is None or owed.arrived != arrived:
-                    owed = yield from self._take(arrived, rules)
+                    owed = yield from self._take(arrived, rules, schema)
                 self._owed[arrived.path] = owed
                 owed.put_away()
                 del self._owed[arrived.path]
@@ -95,9 +100,9 @@ class Inbox:
             yield from self._link.is_down(str(error))
 
     def _take(
-        self, arrived: Arrived, rules: MappingRules
+        self, arrived: Arrived, rules: MappingRules, schema: Schema | None
     ) -> Generator[list[Observation], None, Owed]:
-        content = self._office.read(arrived, rules)
+        content = self._office.read(arrived, rules, schema)
         if isinstance(content, Refused):
             yield [self._office.of_file(arrived, content)]
             return Owed(arrived, partial(self._refuse, arrived, about(arrived, None, content)))
@@ -117,7 +122,7 @@ class Inbox:
             found = rules.of(receipt.content.kind)
             encoding = found.encoding if found else "utf-8"
             self._folder.bad_rows(path, bad_rows(table, receipt.refused), encoding)
-            log.warning("%s: %s", path.name, receipt.note())
+            log.warning("%s: %s", receipt.arrived.name, receipt.note())
         self._folder.done(path, receipt.note())
 
     def _refuse(self, arrived: Arrived, reason: str) -> None:
@@ -138,7 +143,7 @@ class FolderLink:
         yield from self._say("")
 
     def is_down(self, reason: str) -> Iterator[list[Observation]]:
-        """The folder, or its mapping, cannot be used."""
+        """The folder, its mapping or its schema cannot be used."""
         yield from self._say(reason)
 
     def _say(self, trouble: str) -> Iterator[list[Observation]]:

@@ -14,6 +14,8 @@ class ErpSettings(BaseModel):
     """Where `in`, `done` and `error` are: relative to the hub's data folder unless absolute."""
     mapping: str | None = None
     """A mapping file for files with names of their own: relative to `folder` unless absolute."""
+    xsd: str | None = None
+    """The XML Schema, got from MESA, that B2MML must fit: relative to `folder` unless absolute."""
     poll_ms: Annotated[int, Field(ge=50, le=600_000)] = 500
     """How often `in` is looked at."""
     settle_ms: Annotated[int, Field(ge=0, le=60_000)] = 500

@@ -29,11 +29,20 @@ class Look(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """A complete file. `raw` is cut at the largest size that is read; `too_big` says so."""
+    """A complete file. `raw` is cut at the largest size that is read; `too_big` says so.
+
+    trouble: why it cannot be read, empty if it was.
+    """
 
     path: Path
     raw: bytes
     too_big: bool
+    trouble: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name as it can be written and sent: what is not UTF-8 in it is a `?`."""
+        return self.path.name.encode(errors="replace").decode()
 
     @property
     def suffix(self) -> str:
@@ -104,7 +113,8 @@ class OrderFolder:
     def _may_grow(self, arrived: Arrived, now_s: float) -> bool:
         waited_s = now_s - self._watched[arrived.path].since_s
         is_half = FORMATS[arrived.suffix].is_half
-        return not arrived.too_big and waited_s < self._half_s and is_half(arrived.raw)
+        is_whole = arrived.too_big or bool(arrived.trouble)
+        return not is_whole and waited_s < self._half_s and is_half(arrived.raw)
 
     def _read(self, path: Path) -> Arrived | None:
         """The file as it was looked at; None when it changed since, or is gone."""
@@ -116,6 +126,10 @@ class OrderFolder:
                     return None
             except FileNotFoundError:
                 return None
+            except PermissionError as error:
+                return Arrived(
+                    path, b"", too_big=False, trouble=f"cannot be read: {error.strerror}"
+                )
         return Arrived(path, raw[: self._bytes_max], len(raw) > self._bytes_max)
 
     def _move(self, path: Path, folder: str, text: str, suffix: str) -> None:

@@ -152,7 +152,7 @@ def is_half_json(raw: bytes) -> bool:
         return error.end >= len(raw) and error.reason == "unexpected end of data"
     except json.JSONDecodeError as error:
         return not text or error.pos >= len(text) or not text.endswith("}")
-    except RecursionError:
+    except (RecursionError, ValueError):
         return False
     return False
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from bridges.erp.folder import INBOX, Arrived
 from bridges.erp.formats import Content, Record, place_in, read
 from bridges.erp.mapping import MappingRules, document_of
+from bridges.erp.xsd import Schema
 from uns.codec import Message, Reject, parse_json
 from uns.model.commands import ReleaseOrder
 from uns.model.observation import BadInput, Observation
@@ -30,6 +31,7 @@ from uns.model.releasing import (
 
 REJECT_CLASS: Final = "bad-order"
 JSON_SUFFIX: Final = ".json"
+XML_SUFFIX: Final = ".xml"
 
 KnownFact = Callable[[str], Mapping[str, str]]
 
@@ -71,11 +73,17 @@ class Office:
         self._known_fact = known_fact
         self._told: dict[str, dict[str, Document]] = {}
 
-    def read(self, arrived: Arrived, rules: MappingRules) -> Content | Refused:
-        """The orders of a file."""
+    def read(
+        self, arrived: Arrived, rules: MappingRules, schema: Schema | None = None
+    ) -> Content | Refused:
+        """The orders of a file; XML of the schema's namespace must fit it."""
+        if arrived.trouble:
+            return Refused("", arrived.trouble)
         if arrived.too_big:
             size = len(arrived.raw)
             return Refused("", f"larger than {size} bytes: split it, or raise file_bytes_max")
+        if schema and arrived.suffix == XML_SUFFIX and (misfit := schema.misfit(arrived.raw)):
+            return misfit
         return read(arrived.suffix, arrived.raw, rules)
 
     def of_file(self, arrived: Arrived, refused: Refused) -> BadInput:
@@ -154,7 +162,7 @@ class Office:
         return outcome
 
     def _bad(self, arrived: Arrived, reason: str, original: bytes) -> BadInput:
-        origin = f"{INBOX}/{arrived.path.name}"
+        origin = f"{INBOX}/{arrived.name}"
         return BadInput(origin, REJECT_CLASS, reason, original, self._clock())
 
 
@@ -168,7 +176,7 @@ def mapped(content: Content, record: Record, rules: MappingRules) -> Document | 
 def about(arrived: Arrived, record: Record | None, refused: Refused) -> str:
     """Why an order was refused, with the place in its file: `PO-1.json:4:3 quantity: missing`."""
     place = record.place if record else ""
-    if not place and arrived.suffix == JSON_SUFFIX:
+    if not place and arrived.suffix == JSON_SUFFIX and not arrived.trouble:
         line, column = place_in(arrived.raw.decode("utf-8", "replace"), refused.key)
         place = f":{line}:{column}"
-    return f"{arrived.path.name}{place or ':'} {refused}"
+    return f"{arrived.name}{place or ':'} {refused}"

@@ -1,4 +1,4 @@
-"""The mapping file: read when it changes, refused with the line and column of each fault.
+"""The mapping file: refused with the line and column of each fault.
 
 Owns the file. What its rules mean is mapping.py.
 """
@@ -25,26 +25,3 @@ def read_rules(path: Path) -> MappingRules:
         raise BadMapping(f"{path.name}: not UTF-8 at byte {error.start}") from None
     except OSError as error:
         raise FolderLost(f"{error.strerror}: {path}") from None
-
-
-class RulesFile:
-    """A mapping file that may be corrected while the bridge runs; no file, no rules."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._seen: tuple[int, int] | None = None
-        self._rules = MappingRules()
-
-    def current(self) -> MappingRules:
-        """The rules as they stand in the file now. Raises BadMapping and FolderLost."""
-        if self._path is None:
-            return self._rules
-        try:
-            found = self._path.stat()
-        except OSError as error:
-            raise FolderLost(f"{error.strerror}: {self._path}") from None
-        look = (found.st_mtime_ns, found.st_size)
-        if look != self._seen:
-            self._rules = read_rules(self._path)
-            self._seen = look
-        return self._rules

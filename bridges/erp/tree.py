@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 from xml.parsers.expat import ErrorString, ExpatError, ParserCreate, errors
 
 DEPTH_MAX: Final = 64
+ELEMENTS_MAX: Final = 1_000_000
+"""Of one document: a small archive may hold many."""
 TEXT: Final = "$"
 FOREIGN: Final = "{"
 _ENDS_IN_THE_MIDDLE: Final = frozenset(
@@ -24,6 +26,8 @@ _ENDS_IN_THE_MIDDLE: Final = frozenset(
 
 class Element(dict[str, Any]):
     """An element of XML: its children, attributes and text; `line` is where it begins, from 1."""
+
+    __slots__ = ("line",)
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -55,6 +59,10 @@ def parse_xml(raw: bytes) -> Root:
         text = ErrorString(error.code)
         place = (error.lineno, error.offset + 1)
         raise XmlError(*place, f"not XML: {text}", is_half=text in _ENDS_IN_THE_MIDDLE) from None
+    except XmlError:
+        raise
+    except (LookupError, ValueError) as error:  # the codec of the encoding that it says
+        raise XmlError(1, 1, f"not XML that is read: {error}: save it as UTF-8") from None
     return building.root()
 
 
@@ -70,6 +78,7 @@ class _Building:
         self.parser.CharacterDataHandler = self._text
         self._open: list[tuple[str, Element]] = [("", Element(1))]
         self._namespace: str | None = None
+        self._elements = 0
 
     def root(self) -> Root:
         """The document, once it is read."""
@@ -80,6 +89,9 @@ class _Building:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._open) > DEPTH_MAX:
             raise self._error(f"nested deeper than {DEPTH_MAX}")
+        self._elements += 1
+        if self._elements > ELEMENTS_MAX:
+            raise self._error(f"more than {ELEMENTS_MAX} elements: split it")
         namespace, _, local = name.rpartition(FOREIGN)
         if self._namespace is None:
             self._namespace = namespace

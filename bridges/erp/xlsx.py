@@ -28,11 +28,12 @@ _DAMAGED: Final = (
     struct.error,
     EOFError,
     ValueError,
+    OverflowError,
     NotImplementedError,
     RuntimeError,
     OSError,
 )
-"""What unpacking a damaged, encrypted or forged archive ends in; XmlError is a ValueError."""
+"""What reading a damaged, encrypted or forged archive ends in; XmlError is a ValueError."""
 _CELL: Final = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 
 Tree = Mapping[str, Any]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bridges.erp_rest.config import ErpRestSettings
-from bridges.erp_rest.confirmation import Rules
 from bridges.erp_rest.errors import NotSent, SettingsError
 from bridges.erp_rest.exchange import Exchange, server_at
 from bridges.erp_rest.hearing import Clocks, Hearing
@@ -21,6 +20,7 @@ from bridges.erp_rest.mapping import ADAPTERS, terms_of
 from bridges.erp_rest.posting import Line, Poster
 from bridges.erp_rest.receiving import Receiving, Source, told_orders
 from bridges.erp_rest.store import Store, store_path
+from bridges.erp_rest.telling import Rules
 from uns.codec import encode_document
 from uns.fold import Document
 from uns.model.observation import Link, Observation

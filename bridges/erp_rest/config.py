@@ -29,7 +29,7 @@ class ErpRestSettings(BaseModel):
 
     url: Url
     """Where it is: `https://erp.example.com`. Plain http on this machine only, see `insecure`."""
-    adapter: Literal["generic", "sap-odata", "odoo", "erpnext"] = "generic"
+    adapter: Literal["generic", "sap-odata", "odoo", "erpnext", "tryton"] = "generic"
     """Which counterpart it is: whose paths, bodies and questions are used."""
     credentials_file: str
     """Its credentials, one line: relative to the hub's data folder unless absolute."""

@@ -1,7 +1,7 @@
-"""PURE: what has been made of an order, what of that was told, and what is to be told next.
+"""PURE: what has been made of an order, what of that was told, and the document that tells it.
 
 Owns the account of an order and the confirmation, the one document that every counterpart is told
-from. Knows no counterpart, queue or clock.
+from. When something is told is telling.py. Knows no counterpart, queue or clock.
 
 Pieces come from the order's own document, whose totals only grow: one that is lost or comes twice
 changes nothing. Consumption and times are sums of events, each taken once by its id. What is told
@@ -10,13 +10,12 @@ again.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from uns.model.events import Consumed, OeeInterval
-from uns.model.path import to_dotted
 
 MILLIONTHS: Final = 1_000_000
 MATERIALS_MAX: Final = 500
@@ -80,6 +79,19 @@ class Operation(Part):
         left = {key: used - self.used_told.get(key, 0) for key, used in self.used.items()}
         return {key: millionths for key, millionths in left.items() if millionths > 0}
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to tell."""
+        return any(self.news.model_dump().values()) or bool(self.news_used)
+
+    @property
+    def all_told(self) -> "Operation":
+        """The operation with all of it told: the most that was ever made, none of it again."""
+        told, made = self.told.model_dump(), self.made.model_dump()
+        most = Made(**{name: max(made[name], told[name]) for name in made})
+        used = {key: max(used, self.used_told.get(key, 0)) for key, used in self.used.items()}
+        return self.model_copy(update={"told": most, "used_told": used})
+
 
 class Account(Part):
     """An order at a line.
@@ -87,6 +99,8 @@ class Account(Part):
     item None: no document of it was seen yet. status: the dispatch state last heard.
     ended_ms: since when it is known to have ended (plant time); final: its end was told.
     told_ms: when something was told last. operations: by the cell's name, in their order.
+    split_from: of which order it is a part; of_order: which one the counterpart knows, empty: this
+    one. gave: parts of it became orders of their own.
     """
 
     order_id: str
@@ -100,13 +114,22 @@ class Account(Part):
     ended_ms: int | None = None
     final: bool = False
     told_ms: int | None = None
+    split_from: str | None = None
+    of_order: str = ""
+    gave: bool = False
     operations: dict[str, Operation] = Field(default_factory=dict)
+
+    @property
+    def whole(self) -> str:
+        """The id of the order as the counterpart knows it."""
+        return self.of_order or self.order_id
 
 
 class Confirmation(Part):
     """What happened at an operation of an order since the last confirmation of it.
 
     key: the business key, unlike all others for ever: order, cell and counter.
+    part: the hub's order, where that is a part of `order_id`; quantity and totals are of all parts.
     operation_number: 10, 20, … along the routing, 0 beside it. is_last: the routing ends there.
     final: the order has ended; status tells how. *_total: with all that was told before.
     run_ms, setup_ms: production and set-up time (ISO 22400-2 APT, AUST). day: of at_ms at the site.
@@ -136,27 +159,13 @@ class Confirmation(Part):
     started_ms: int | None
     at_ms: int
     day: str
+    part: str | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was made, used or spent since the last one."""
         spent = (self.good, self.scrap, self.rework, self.run_ms, self.setup_ms)
         return not any(spent) and not self.consumed
-
-
-class Rules(NamedTuple):
-    """When something is told; times in ms of plant time."""
-
-    every_ms: int
-    settle_ms: int
-    is_partial: bool
-
-
-class Told(NamedTuple):
-    """What is told now, and the account with that told."""
-
-    account: Account
-    confirmations: list[Confirmation]
 
 
 def account_id(line: str, order_id: str) -> str:
@@ -191,6 +200,8 @@ def with_document(account: Account, document: Mapping[str, Any], routing: Sequen
             "started_ms": account.started_ms if started_ms is None else int(started_ms),
             "at_ms": max(account.at_ms, int(document["at_ms"])),
             "operations": operations,
+            "split_from": document.get("split_from"),
+            "gave": bool(document.get("split_off")),
         }
     )
 
@@ -228,94 +239,8 @@ def has_news(account: Account) -> bool:
     """Whether there is something to tell, now or later."""
     return account.item is not None and (
         (account.ended_ms is not None and not account.final)
-        or any(map(_is_news, account.operations.values()))
+        or any(operation.has_news for operation in account.operations.values())
     )
-
-
-def tell(account: Account, now_ms: int, rules: Rules, day: str) -> Told:
-    """What is to be told at plant time `now_ms`; `day` is its date at the site."""
-    if account.item is None or not _is_due(account, now_ms, rules):
-        return Told(account, [])
-    final = account.ended_ms is not None
-    cells = list(_with_news(account, all_of_them=final and not account.final))
-    if not cells:
-        return Told(account, [])
-    operations = {cell: _counted(account.operations[cell]) for cell in cells}
-    said = account.model_copy(update={"operations": {**account.operations, **operations}})
-    confirmations = [_confirmation(said, account, cell, day) for cell in cells]
-    told = {cell: _all_told(operation) for cell, operation in operations.items()}
-    after = {
-        "operations": {**account.operations, **told},
-        "told_ms": now_ms,
-        "final": account.final or final,
-    }
-    return Told(account.model_copy(update=after), confirmations)
-
-
-def _is_due(account: Account, now_ms: int, rules: Rules) -> bool:
-    if account.ended_ms is not None:
-        return now_ms >= account.ended_ms + rules.settle_ms
-    if not rules.is_partial:
-        return False
-    return account.told_ms is None or now_ms >= account.told_ms + rules.every_ms
-
-
-def _with_news(account: Account, *, all_of_them: bool) -> Iterator[str]:
-    """The cells to tell of; at the end each operation is told of, also one without news."""
-    ordered = sorted(account.operations.items(), key=lambda one: (one[1].number or 2**31, one[0]))
-    for cell, operation in ordered:
-        if all_of_them or _is_news(operation):
-            yield cell
-
-
-def _is_news(operation: Operation) -> bool:
-    return any(operation.news.model_dump().values()) or bool(operation.news_used)
-
-
-def _confirmation(said: Account, before: Account, cell: str, day: str) -> Confirmation:
-    operation, news = said.operations[cell], before.operations[cell].news
-    where = to_dotted(f"{said.line}/{cell}".partition("/")[2])
-    told = _all_told(before.operations[cell]).told
-    return Confirmation(
-        key=f"{said.order_id}@{where}#{operation.counter}",
-        order_id=said.order_id,
-        revision=said.revision,
-        item=said.item or "",
-        quantity=said.quantity,
-        line=said.line,
-        operation=cell,
-        operation_number=operation.number,
-        is_last=0 < operation.number == max(one.number for one in said.operations.values()),
-        counter=operation.counter,
-        final=said.ended_ms is not None,
-        status=said.status,
-        **news.model_dump(),
-        good_total=told.good,
-        scrap_total=told.scrap,
-        rework_total=told.rework,
-        consumed=tuple(_consumptions(before.operations[cell].news_used.items())),
-        started_ms=said.started_ms,
-        at_ms=said.at_ms,
-        day=day,
-    )
-
-
-def _consumptions(used: Iterable[tuple[str, int]]) -> Iterator[Consumption]:
-    for material, millionths in used:
-        item, lot, unit = json.loads(material)
-        yield Consumption(item=item, lot=lot, quantity=millionths / MILLIONTHS, unit=unit)
-
-
-def _counted(operation: Operation) -> Operation:
-    return operation.model_copy(update={"counter": operation.counter + 1})
-
-
-def _all_told(operation: Operation) -> Operation:
-    """Told is the most that was ever made: what was taken back is not told again."""
-    told, made = operation.told.model_dump(), operation.made.model_dump()
-    most = {name: max(made[name], told[name]) for name in made}
-    used = {key: max(used, operation.used_told.get(key, 0)) for key, used in operation.used.items()}
-    return operation.model_copy(update={"told": Made(**most), "used_told": used})
 
 
 def _operation_at(account: Account, cell_path: str) -> tuple[str, Operation]:

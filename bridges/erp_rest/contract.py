@@ -6,11 +6,13 @@ and no socket.
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote, urlencode
 
 from bridges.erp_rest.confirmation import Confirmation
 from bridges.erp_rest.errors import MappingError
+from uns.codec import parse_value
 
 Document = dict[str, Any]
 Verdict = Literal["taken", "later", "unsure", "refused"]
@@ -33,6 +35,7 @@ _BY_STATUS: Final[dict[int, Verdict]] = {
 409: it may be there already.
 """
 _BY_CLASS: Final[dict[int, Verdict]] = {2: "taken", 3: "later", 4: "refused", 5: "unsure"}
+_TAKEN: Final = 2
 _REASONS: Final = (
     ("error", "message", "value"),
     ("error", "message"),
@@ -61,11 +64,18 @@ class Answer(NamedTuple):
 
     @property
     def document(self) -> Any:
-        """The JSON value of the body. Raises MappingError."""
+        """The JSON value of the body, by our own rules of JSON. Raises MappingError."""
         try:
-            return json.loads(self.body)
-        except ValueError:
-            raise MappingError(f"status {self.status}, and the body is not JSON") from None
+            return parse_value(self.body)
+        except ValueError as error:
+            raise MappingError(
+                f"status {self.status}, and the body cannot be read: {error}"
+            ) from None
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is for people: a login or a proxy's notice. Then it says nothing of us."""
+        return any(kind.lower().startswith("text/html") for kind in self.values("content-type"))
 
     def values(self, name: str) -> list[str]:
         """The values of a header."""
@@ -111,6 +121,8 @@ class Adapter(NamedTuple):
     ask: the question whether a confirmation was taken. taken: what its answer says; None: nothing.
     orders: the question for orders changed since a cursor (empty: all). page: its answer.
     order: one row of a page as our document.
+    is_more: whether a confirmation needs a further request after this answer to its last one; then
+        it is prepared and posted again, so both go by what stands there.
     All may raise MappingError.
     """
 
@@ -122,10 +134,13 @@ class Adapter(NamedTuple):
     page: Callable[[Answer], Page]
     order: Callable[[Document, Terms], Document]
     prepare: Callable[[Confirmation, Terms], Request | None] = lambda _confirmation, _terms: None
+    is_more: Callable[[Confirmation, Answer], bool] = lambda _confirmation, _answer: False
 
 
 def verdict_of(answer: Answer) -> Verdict:
     """What an answer says of its request: `later` was not taken, `unsure` may have been."""
+    if answer.status // 100 == _TAKEN and answer.is_page:
+        return "unsure"
     return _BY_STATUS.get(answer.status) or _BY_CLASS.get(answer.status // 100, "unsure")
 
 
@@ -137,8 +152,8 @@ def is_ok(answer: Answer) -> bool:
 def reason_of(answer: Answer) -> str:
     """Why, in the counterpart's words: one line, fit for a terminal."""
     try:
-        document: Any = json.loads(answer.body)
-    except ValueError:
+        document = answer.document
+    except MappingError:
         document = None
     found = (_at(document, path) for path in _REASONS)
     words = next((text for text in found if text), answer.body.decode(errors="replace"))
@@ -174,6 +189,14 @@ def whole_pieces(value: Any, field: str) -> int:
     except (TypeError, ValueError, OverflowError):
         pass
     raise MappingError(f"{field}: {value!r} is no whole number of pieces")
+
+
+def instant_of(since_1970_ms: int, field: str) -> datetime:
+    """An instant in UTC. Raises MappingError where no calendar has it."""
+    try:
+        return datetime.fromtimestamp(since_1970_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise MappingError(f"{field}: {since_1970_ms} ms since 1970 is in no calendar") from None
 
 
 def text_at(row: Mapping[str, Any], field: str) -> str:

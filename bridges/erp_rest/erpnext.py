@@ -30,6 +30,8 @@ DRAFT: Final = "/api/method/erpnext.manufacturing.doctype.work_order.work_order.
 ENTRIES: Final = "/api/resource/Stock Entry"
 ORDERS: Final = "/api/resource/Work Order"
 SUBMITTED: Final = 1
+_OVER: Final = ("Completed", "Stopped", "Closed", "Cancelled")
+"""What is submitted still, and not to be made any more."""
 _FIELDS: Final = ("name", "production_item", "qty", "planned_end_date", "modified")
 
 
@@ -75,7 +77,7 @@ def _taken(_confirmation: Confirmation, answer: Answer) -> bool | None:
 
 
 def _orders(cursor: str, _terms: Terms) -> Request:
-    filters: list[list[Any]] = [["docstatus", "=", SUBMITTED]]
+    filters: list[list[Any]] = [["docstatus", "=", SUBMITTED], ["status", "not in", _OVER]]
     if cursor:
         filters.append(["modified", ">=", cursor])
     path = path_with(

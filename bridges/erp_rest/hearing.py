@@ -12,16 +12,15 @@ from zoneinfo import ZoneInfo
 
 from bridges.erp_rest.confirmation import (
     Account,
-    Rules,
     account_id,
     ended,
-    tell,
     with_consumed,
     with_document,
     with_interval,
 )
 from bridges.erp_rest.mapping import routing_of
 from bridges.erp_rest.store import Store
+from bridges.erp_rest.telling import Rules, tell
 from uns.codec import Cleared, Codec, Reject
 from uns.codec import Message as Decoded
 from uns.fold import Document
@@ -80,8 +79,9 @@ class Hearing:
         """Put into the outbox what is to be told now; how many confirmations."""
         now_ms, count = self._clocks.plant(), 0
         for account in self._store.with_news():
-            told = tell(account, now_ms, rules, self._day(account))
-            if told.confirmations:
+            others = self._store.others(account)
+            told = tell(account, now_ms, rules, self._day(account), others)
+            if told.account != account:
                 with self._store.together():
                     self._store.post(told.confirmations, self._clocks.wall())
                     self._keep(told.account)
@@ -100,7 +100,7 @@ class Hearing:
                 self._shown(topic.path, document)
             case Decoded(topic, OrderClosed() as event):
                 if account := self._shown(topic.path, event.document):
-                    self._keep(ended(account, event.at_ms))
+                    self._keep(ended(account, self._until_now(event.at_ms)))
             case Decoded(_, Consumed() | OeeInterval() as event) if event.order_id:
                 self._add(event, event.order_id)
             case Decoded(_, Reply() as reply):
@@ -115,10 +115,17 @@ class Hearing:
         except (KeyError, TypeError, ValueError) as error:
             log.warning("%s: no document of an order: %r", line, error)
             return None
+        if account.split_from and not account.of_order:
+            account = account.model_copy(update={"of_order": self._whole(account.split_from)})
         self._shown_ids.add(account_id(line, account.order_id))
         if account != before:
             self._keep(account)
         return account
+
+    def _whole(self, order_id: str) -> str:
+        """Which order of the counterpart's an order of ours is, or is a part of."""
+        accounts = (self._store.account(line, order_id) for line in self._plant.lines)
+        return next((one.whole for one in accounts if one.item is not None), order_id)
 
     def _cleared(self, topic: Topic) -> None:
         """An order whose topic is cleared has ended, and that is on record."""
@@ -140,7 +147,12 @@ class Hearing:
             self._keep(with_interval(account, event))
 
     def _keep(self, account: Account) -> None:
-        self._store.keep(account, self._clocks.wall())
+        """Store an account; no clock that runs ahead, or counts in other units, dates it."""
+        dated = account.model_copy(update={"at_ms": self._until_now(account.at_ms)})
+        self._store.keep(dated, self._clocks.wall())
+
+    def _until_now(self, at_ms: int) -> int:
+        return min(at_ms, self._clocks.plant())
 
     def _day(self, account: Account) -> str:
         site = self._plant.sites[account.line.split("/")[1]]

@@ -13,6 +13,7 @@ from bridges.erp_rest.erpnext import ERPNEXT
 from bridges.erp_rest.generic import GENERIC
 from bridges.erp_rest.odoo import ODOO
 from bridges.erp_rest.sap import SAP
+from bridges.erp_rest.tryton import TRYTON
 from uns.model.plant import Plant
 
 ADAPTERS: Final[dict[str, Adapter]] = {
@@ -20,6 +21,7 @@ ADAPTERS: Final[dict[str, Adapter]] = {
     "sap-odata": SAP,
     "odoo": ODOO,
     "erpnext": ERPNEXT,
+    "tryton": TRYTON,
 }
 DIGEST_LENGTH: Final = 24
 
@@ -34,6 +36,14 @@ def digest_of(order: Document) -> str:
     """What makes an order the same one again: its content."""
     said = {key: value for key, value in order.items() if value is not None}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def is_same(order: Document, other: Document) -> bool:
+    """Whether two orders differ in their revision at most.
+
+    Counterparts count a change of an order for each confirmation that we tell of it.
+    """
+    return digest_of({**order, "revision": None}) == digest_of({**other, "revision": None})
 
 
 def site_of(order: Document, plant: Plant) -> str:

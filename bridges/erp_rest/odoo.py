@@ -59,7 +59,8 @@ def _post(confirmation: Confirmation, terms: Terms, prepared: Answer | None) -> 
 
 def _taken(confirmation: Confirmation, answer: Answer) -> bool | None:
     rows = rows_at(answer) if is_ok(answer) else []
-    return float(rows[0].get("qty_produced", 0)) >= confirmation.good_total if rows else None
+    stands = rows[0].get("qty_produced") if rows else None
+    return stands >= confirmation.good_total if isinstance(stands, int | float) else None
 
 
 def _orders(cursor: str, _terms: Terms) -> Request:

@@ -28,6 +28,8 @@ from bridges.erp_rest.exchange import Exchange
 from bridges.erp_rest.store import Post, State, Store
 
 LOOK_S: Final = 0.2
+STEPS_MAX: Final = 10
+"""Requests that one confirmation may take."""
 DOUBLINGS_MAX: Final = 30
 log = logging.getLogger(__name__)
 
@@ -151,6 +153,16 @@ class Poster:
     async def _outcome(self, post: Post, confirmation: Confirmation) -> Outcome:
         if post.state == "unsure" and (known := await self._asked(confirmation)):
             return known
+        for _ in range(STEPS_MAX):
+            answer = await self._told(post, confirmation)
+            if isinstance(answer, Outcome):
+                return answer
+            if not self._line.adapter.is_more(confirmation, answer):
+                return Outcome("sent")
+        return Outcome("unsure", f"not told whole after {STEPS_MAX} requests")
+
+    async def _told(self, post: Post, confirmation: Confirmation) -> Answer | Outcome:
+        """One request that tells, and its answer; or what follows."""
         adapter, terms = self._line.adapter, self._line.terms
         prepared: Answer | None = None
         if question := adapter.prepare(confirmation, terms):
@@ -161,9 +173,8 @@ class Poster:
         request = adapter.post(confirmation, terms, prepared)
         if request is None:
             return Outcome("skipped", "of this operation the counterpart is told nothing")
-        self._store.sending(post)
-        answer = await self._said_yes(request, POSTED)
-        return answer if isinstance(answer, Outcome) else Outcome("sent")
+        self._store.sending(post, self._line.wall_ms() + self._settings.timeout_ms)
+        return await self._said_yes(request, POSTED)
 
     async def _asked(self, confirmation: Confirmation) -> Outcome | None:
         """Whether an unsure one was taken; None: it was not, it may be sent."""

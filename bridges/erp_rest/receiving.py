@@ -3,6 +3,9 @@
 Bridges meet on the broker: an order is released by the command `_cmd/order/release`, which the ERP
 bridge judges by the rules of its folder; its answer is the order's outcome. A command is said again
 until it is answered. What is no order at all is refused here, with the reason.
+
+Of what is asked for, an order that only has another revision is the same one: the counterpart may
+have raised it for a confirmation of ours.
 """
 
 import asyncio
@@ -11,14 +14,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from bridges.erp_rest.contract import Adapter, Document, Terms, is_ok, printable, reason_of
+from bridges.erp_rest.contract import (
+    ORDERS_A_PAGE,
+    Adapter,
+    Document,
+    Terms,
+    is_ok,
+    printable,
+    reason_of,
+)
 from bridges.erp_rest.errors import ErpRestError, ExchangeError, MappingError
 from bridges.erp_rest.exchange import Exchange
 from bridges.erp_rest.idoc import is_xml, orders_of
 from bridges.erp_rest.listener import Response, refusal
-from bridges.erp_rest.mapping import digest_of, site_of
+from bridges.erp_rest.mapping import DIGEST_LENGTH, digest_of, is_same, site_of
 from bridges.erp_rest.store import Store
-from uns.codec import encode_document, parse_json
+from uns.codec import BYTES_MAX, encode_document, parse_json
 from uns.model.events import Reply
 from uns.model.plant import Plant
 from uns.mqtt.client import MqttClient
@@ -71,7 +82,10 @@ class Receiving:
             orders = self._read(raw)
         except (MappingError, ValueError) as error:
             return Response(400, refusal(printable(str(error))))
-        outcomes = [await self._outcome(order) for order in orders]
+        with self._store.together():
+            digests = [self._pushed(order) for order in orders]
+        self._wake.set()
+        outcomes = await asyncio.gather(*map(self._outcome, digests))
         states = {one["outcome"] for one in outcomes}
         worst = next(one for one in ("refused", "waiting", "accepted") if one in states)
         return Response(_STATUS[worst], {"orders": outcomes})
@@ -124,33 +138,54 @@ class Receiving:
             news = [self._arrive(row) for row in page.rows]
             if page.cursor:
                 self._store.remember(CURSOR, page.cursor)
+        if len(page.rows) >= ORDERS_A_PAGE and page.cursor == cursor:
+            stuck = f"a full page of {len(page.rows)} orders begins and ends at {cursor}"
+            raise MappingError(f"{stuck}: what lies beyond is not seen until it changes")
         return any(news) and page.cursor != cursor
 
     def _arrive(self, row: Document) -> bool:
         """Take one row in, refused at once when it is no order; whether it is new."""
         now_ms = self._source.wall_ms()
         try:
-            order, reason = self._source.adapter.order(row, self._source.terms), ""
+            order = self._fitting(self._source.adapter.order(row, self._source.terms))
+            reason = ""
         except MappingError as error:
             order, reason = row, printable(str(error))
+        if not reason and self._is_known(order):
+            return False
         is_new = self._store.arrive(digest_of(order), order, now_ms, reason)
         if is_new and reason:
             log.warning("an order is refused: %s", reason)
         self._wake.set()
         return is_new
 
+    def _is_known(self, order: Document) -> bool:
+        """Whether it is, but for its revision, what came in last and was not refused."""
+        newest = self._store.newest(str(order.get("order_id", "")))
+        return newest is not None and newest.state != "refused" and is_same(order, newest.order)
+
+    def _fitting(self, order: Document) -> Document:
+        """An order that a command can hold. Raises MappingError."""
+        size = len(self._command("", order)[1]) + DIGEST_LENGTH
+        if size > BYTES_MAX["_cmd"]:
+            raise MappingError(f"the order is {size} bytes: at most {BYTES_MAX['_cmd']}")
+        return order
+
     def _read(self, raw: bytes) -> list[Document]:
         """The orders that were pushed. Raises MappingError or ValueError."""
         if is_xml(raw):
             return orders_of(raw, self._source.terms)
-        return [self._source.adapter.order(parse_json(raw), self._source.terms)]
+        return [self._fitting(self._source.adapter.order(parse_json(raw), self._source.terms))]
 
-    async def _outcome(self, order: Document) -> Document:
+    def _pushed(self, order: Document) -> str:
+        """The digest of an order that is safe now, and to be judged."""
         digest = digest_of(order)
         if not self._store.arrive(digest, order, self._source.wall_ms()):
             self._store.judge_again(digest)
+        return digest
+
+    async def _outcome(self, digest: str) -> Document:
         judged = self._judged.setdefault(digest, asyncio.Event())
-        self._wake.set()
         if self._state(digest)["outcome"] == "waiting":
             with suppress(TimeoutError):
                 async with asyncio.timeout(PUSH_S_MAX):

@@ -21,6 +21,7 @@ from bridges.erp_rest.contract import (
     Page,
     Request,
     Terms,
+    instant_of,
     is_ok,
     path_with,
     rows_at,
@@ -36,9 +37,19 @@ MINUTE_MS: Final = 60_000
 CONSUMPTION: Final = "261"
 """Movement type: goods issue for an order."""
 _JSON: Final = ("Accept", "application/json")
+_CHANGED: Final = "LastChangeDateTime"
+_YES: Final = "X"
+_OVER: Final = (
+    "OrderIsConfirmed",
+    "OrderIsDelivered",
+    "OrderIsTechnicallyCompleted",
+    "OrderIsClosed",
+    "OrderIsDeleted",
+)
+"""What is released there still, and not to be made any more."""
 _ENDED: Final = frozenset({"completed", "closed"})
-_DATE: Final = re.compile(r"/Date\((-?\d+)(?:[+-]\d+)?\)/")
-_TIME: Final = re.compile(r"PT(\d+)H(\d+)M(\d+)S")
+_DATE: Final = re.compile(r"/Date\((-?\d{1,18})(?:[+-]\d+)?\)/")
+_TIME: Final = re.compile(r"PT(\d{1,2})H(\d{1,2})M(\d{1,2})S")
 
 
 def _is_told(confirmation: Confirmation) -> bool:
@@ -148,9 +159,12 @@ def _page(answer: Answer) -> Page:
     rows = rows_at(answer, "d", "results")
     if not rows:
         return Page([], "")
-    last_ms = max(_instant_ms(row, "LastChangeDateTime") for row in rows)
-    last = datetime.fromtimestamp(last_ms // 1000, UTC).replace(tzinfo=None)
-    return Page(rows, f"{last.isoformat()}Z")
+    open_rows = [row for row in rows if not any(row.get(flag) == _YES for flag in _OVER)]
+    last_ms = max(map(_changed_ms, rows))
+    if not last_ms:
+        return Page(open_rows, "")
+    last = instant_of(last_ms, _CHANGED).replace(tzinfo=None, microsecond=0)
+    return Page(open_rows, f"{last.isoformat()}Z")
 
 
 def _order(row: Document, terms: Terms) -> Document:
@@ -159,9 +173,14 @@ def _order(row: Document, terms: Terms) -> Document:
         "order_id": text_at(row, "ManufacturingOrder").lstrip("0"),
         "item": terms.item_here(text_at(row, "Material").lstrip("0")),
         "quantity": whole_pieces(row.get("TotalQuantity"), "TotalQuantity"),
-        "due": datetime.fromtimestamp(due_ms / 1000, UTC).isoformat(),
-        "revision": max(1, _instant_ms(row, "LastChangeDateTime") // 1000),
+        "due": instant_of(due_ms, "MfgOrderPlannedEndDate").isoformat(),
+        "revision": max(1, _changed_ms(row) // 1000),
     }
+
+
+def _changed_ms(row: Document) -> int:
+    """When it was changed last; 0 for an order that never was."""
+    return 0 if row.get(_CHANGED) is None else _instant_ms(row, _CHANGED)
 
 
 def _instant_ms(row: Document, field: str) -> int:

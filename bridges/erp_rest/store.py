@@ -29,6 +29,7 @@ _SCHEMA: Final = """
 create table if not exists account (
     id text primary key, order_id text not null, may_go integer not null,
     has_news integer not null, heard_ms integer not null, body text not null);
+create index if not exists account_order on account (order_id);
 create index if not exists account_news on account (id) where has_news;
 create table if not exists heard (id text primary key, account text not null);
 create index if not exists heard_account on heard (account);
@@ -42,6 +43,7 @@ create table if not exists arrival (
     position integer primary key autoincrement, digest text not null unique, order_id text not null,
     body text not null, state text not null default 'waiting', entered_ms integer not null,
     reason text not null default '');
+create index if not exists arrival_order on arrival (order_id, position);
 create index if not exists arrival_open on arrival (position) where state = 'waiting';
 create table if not exists memory (key text primary key, value text not null);
 """
@@ -134,7 +136,7 @@ class Store:
             "insert or replace into account values (?, ?, ?, ?, ?, ?)",
             (
                 account_id(account.line, account.order_id),
-                account.order_id,
+                account.whole,
                 account.final or account.item is None,
                 has_news(account),
                 now_ms,
@@ -157,6 +159,14 @@ class Store:
         rows = self._db.execute(
             "select body from account where has_news and order_id not in"
             " (select order_id from post where state not in ('sent', 'skipped'))"
+        )
+        return [Account.model_validate_json(body) for (body,) in rows]
+
+    def others(self, account: Account) -> list[Account]:
+        """The other parts of the order that an account is of."""
+        rows = self._db.execute(
+            "select body from account where order_id = ? and id != ?",
+            (account.whole, account_id(account.line, account.order_id)),
         )
         return [Account.model_validate_json(body) for (body,) in rows]
 
@@ -195,9 +205,14 @@ class Store:
         """The first open post of each order, if it may be sent now."""
         return [Post(*row) for row in self._db.execute(_HEADS, (now_ms, limit))]
 
-    def sending(self, post: Post) -> None:
-        """It is about to be sent: from now on it may have been taken."""
-        self._db.execute("update post set state = 'unsure' where id = ?", (post.id,))
+    def sending(self, post: Post, due_ms: int) -> None:
+        """It is about to be sent: from now on it may have been taken.
+
+        due_ms: until then the request may be at work there, also if we are killed meanwhile.
+        """
+        self._db.execute(
+            "update post set state = 'unsure', due_ms = ? where id = ?", (due_ms, post.id)
+        )
 
     def settled(self, post: Post, state: State, now_ms: int, reason: str = "") -> None:
         """It was taken, is dead or is not told."""
@@ -281,6 +296,13 @@ class Store:
     def arrived(self, digest: str) -> Arrived | None:
         """One order that came in."""
         row = self._db.execute("select * from arrival where digest = ?", (digest,)).fetchone()
+        return Arrived(*row) if row else None
+
+    def newest(self, order_id: str) -> Arrived | None:
+        """What came in last of an order."""
+        row = self._db.execute(
+            "select * from arrival where order_id = ? order by position desc limit 1", (order_id,)
+        ).fetchone()
         return Arrived(*row) if row else None
 
     def answer(self, digest: str, state: Arrival, reason: str) -> bool:

@@ -1,45 +1,15 @@
 """The settings of a Sparkplug bridge and the address of a tag, as namespace.yaml states them."""
 
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bridges.sparkplug.rules import check_path, placeholders
+from uns.mqtt.server import checked_url
 from uns.sparkplug.naming import checked_id
 
-PORT_DEFAULT: Final = 1_883
 Name = Annotated[str, AfterValidator(checked_id)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
-
-
-class Server(BaseModel):
-    """A foreign broker, as its URL says."""
-
-    model_config = ConfigDict(frozen=True)
-
-    host: str
-    port: int
-    username: str | None
-    password: Annotated[str | None, Field(repr=False)]
-
-
-def server_of(url: str) -> Server:
-    """Read `mqtt://user:password@host:port`; ValueError says what is wrong, without the URL."""
-    parts = urlsplit(url)
-    if parts.scheme != "mqtt" or not parts.hostname or parts.path or parts.query:
-        raise ValueError("write mqtt://user:password@host:port")
-    return Server(
-        host=parts.hostname,
-        port=parts.port or PORT_DEFAULT,
-        username=parts.username and unquote(parts.username),
-        password=parts.password and unquote(parts.password),
-    )
-
-
-def _server_url(url: str) -> str:
-    server_of(url)
-    return url
 
 
 class MapRule(BaseModel):
@@ -95,7 +65,7 @@ class SparkplugSettings(BaseModel):
     """Between the parts of a group id."""
     host_id: Name = "uns-hub"
     """Under which name this host says in `spBv1.0/STATE/<host_id>` whether it is online."""
-    server: Annotated[str, AfterValidator(_server_url)] | None = None
+    server: Annotated[str, AfterValidator(checked_url)] | None = None
     """A foreign broker, `mqtt://user:password@host:port`; absent: the hub's own."""
     mqtt_version: Literal["3.1.1", 5] = "3.1.1"
     """Version of MQTT."""

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from bridges.sparkplug.config import SparkplugSettings, server_of
-from uns.mqtt.client import V5, V311, MqttClient
+from bridges.sparkplug.config import SparkplugSettings
+from uns.mqtt.client import MqttClient
 from uns.mqtt.errors import MqttError, SubscribeRefused
 from uns.mqtt.message import Address, Message, Session, Will
+from uns.mqtt.paho_setup import V5, V311
+from uns.mqtt.server import address_of
 from uns.sparkplug import state
 from uns.sparkplug.outputs import Publish
 from uns.sparkplug.topic import CERTIFICATES, NAMESPACE, state_topic
@@ -23,10 +25,7 @@ KEEPALIVE_S: Final = 5
 
 def broker_of(settings: SparkplugSettings, own: Address) -> Address:
     """The broker to go to: the foreign one that the settings name, or the hub's own."""
-    if settings.server is None:
-        return own
-    server = server_of(settings.server)
-    return Address(server.host, server.port, server.username, server.password)
+    return own if settings.server is None else address_of(settings.server)
 
 
 class Connection:

@@ -6,10 +6,11 @@ Owns the table both ways and the faults it may have. Pure: knows no births, no M
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from bridges.sparkplug.config import PARRIS, MapRule, SparkplugSettings, SparkplugSource, server_of
+from bridges.sparkplug.config import PARRIS, MapRule, SparkplugSettings, SparkplugSource
 from bridges.sparkplug.rules import Leaf, Origin, Rule
 from uns.model.checks import Finding, where_of
 from uns.model.plant import Place, Plant
+from uns.mqtt.server import server_of
 
 PROTOCOL: Final = "sparkplug"
 NodeKey = tuple[str, str]
@@ -136,10 +137,7 @@ def findings(plant: Plant) -> Iterator[Finding]:
 
 def _server(settings: SparkplugSettings) -> Any:
     """Which broker a bridge is on."""
-    if settings.server is None:
-        return None
-    server = server_of(settings.server)
-    return server.host, server.port
+    return None if settings.server is None else server_of(settings.server)
 
 
 def _shared_host_ids(bridges: Iterable[tuple[str, SparkplugSettings]]) -> Iterator[Finding]:

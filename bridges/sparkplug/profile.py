@@ -12,9 +12,10 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, Self
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from uns.mqtt.client import V5, V311, MqttClient
+from uns.mqtt.client import MqttClient
 from uns.mqtt.errors import Closed
 from uns.mqtt.message import Address, Message, Session, Will
+from uns.mqtt.paho_setup import V5, V311
 from uns.sparkplug.outputs import Publish
 
 Version = Literal["3.1.1", "5"]

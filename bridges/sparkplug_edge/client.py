@@ -31,8 +31,9 @@ from uns.model.events import Reply, Tag
 from uns.model.observation import Link, Observation
 from uns.model.path import parent, to_dotted
 from uns.model.plant import Plant
-from uns.mqtt.client import V5, V311, MqttClient
+from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Address, Message, Outgoing
+from uns.mqtt.paho_setup import V5, V311
 from uns.sparkplug.edge import Write
 from uns.sparkplug.edge_queue import BacklogLimits, Entry
 from uns.sparkplug.edge_session import EdgeSession

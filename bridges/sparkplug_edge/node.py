@@ -14,9 +14,10 @@ from typing import Final, NamedTuple, Protocol
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from uns.mqtt.client import V5, MqttClient
+from uns.mqtt.client import MqttClient
 from uns.mqtt.errors import MqttError, SubscribeRefused
 from uns.mqtt.message import Address, Will
+from uns.mqtt.paho_setup import V5
 from uns.mqtt.reconnect import delay_s
 from uns.sparkplug.edge import Write
 from uns.sparkplug.edge_session import EdgeSession

@@ -16,15 +16,14 @@ from dashboards.report.drawing import (
     cut,
     day_and_time,
     drawing,
-    element,
     label,
     line,
+    mark,
     minutes,
     number_ticks,
     per_cent,
     polyline,
     time_ticks,
-    words,
 )
 from uns.historian.history.charts import measured
 from uns.historian.history.downtime import Pareto
@@ -291,20 +290,3 @@ def _marks(found: Series, across: Scale, up: Scale) -> Iterator[str]:
         broken_here = rules.get(at, ())
         hint = f"{value:g} {one.unit or ''} {' '.join(broken_here)}"
         yield mark(x, y, broken_here, hint)
-
-
-def mark(x: float, y: float, rules: Sequence[str], hint: str) -> str:
-    """A value: a dot, or by the first rule that it breaks a diamond, a square or a ring."""
-    title = element("title", words(hint))
-    match rules:
-        case ["limits", *_]:
-            corners = (
-                f"{x - 6:.1f},{y:.1f} {x:.1f},{y - 6:.1f} {x + 6:.1f},{y:.1f} {x:.1f},{y + 6:.1f}"
-            )
-            return element("polygon", title, points=corners, class_="mark breaks-limits")
-        case ["control", *_]:
-            return box(Box(x - 4, y - 4, 8, 8), "mark breaks-control", hint)
-        case [_, *_]:
-            return element("circle", title, cx=x, cy=y, r=4, class_="mark breaks-run")
-        case _:
-            return element("circle", title, cx=x, cy=y, r=1.8, class_="mark")

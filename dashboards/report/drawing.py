@@ -85,6 +85,23 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=kind)
 
 
+def mark(x: float, y: float, rules: Sequence[str], hint: str) -> str:
+    """A value: a dot, or by the first rule that it breaks a diamond, a square or a ring."""
+    title = element("title", words(hint))
+    match rules:
+        case ["limits", *_]:
+            corners = (
+                f"{x - 6:.1f},{y:.1f} {x:.1f},{y - 6:.1f} {x + 6:.1f},{y:.1f} {x:.1f},{y + 6:.1f}"
+            )
+            return element("polygon", title, points=corners, class_="mark breaks-limits")
+        case ["control", *_]:
+            return box(Box(x - 4, y - 4, 8, 8), "mark breaks-control", hint)
+        case [_, *_]:
+            return element("circle", title, cx=x, cy=y, r=4, class_="mark breaks-run")
+        case _:
+            return element("circle", title, cx=x, cy=y, r=1.8, class_="mark")
+
+
 def polyline(points: Sequence[tuple[float, float]], kind: str) -> str:
     """A line through points."""
     joined = " ".join(f"{_shown(x)},{_shown(y)}" for x, y in points)

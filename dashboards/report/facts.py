@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from dashboards.report.control import Control, control_of
 from uns.historian.history.downtime import Pareto, downtime_pareto
 from uns.historian.history.oee import By, Oee, oee
 from uns.historian.history.orders import Order, orders
 from uns.historian.history.period import Page, Period
 from uns.historian.history.spc import Series, spc_series
 from uns.historian.history.states import Timeline, state_timeline
+from uns.historian.history.values import tree_at
 from uns.historian.reader import Reader
 from uns.model.path import parent
 from uns.model.plant import Plant
@@ -23,6 +25,7 @@ ORDERS_OF_LINE_MIN: Final = 5
 CHANGES_MAX: Final = 6_000
 """Of all lines together: what a page can still show."""
 CHARTS_MAX: Final = 6
+CONTROLS_ASKED_MAX: Final = 500
 POINTS_MAX: Final = 400
 ROWS_MAX: Final = 12
 SILENT_MS: Final = 600_000
@@ -102,6 +105,7 @@ class Facts(NamedTuple):
     more_lines: int
     orders: Page[Order]
     series: tuple[Series, ...]
+    controls: tuple[Control, ...]
     health: Health
 
 
@@ -120,6 +124,7 @@ def gather(reader: Reader, plant: Plant, asked: Period, lines: Sequence[str]) ->
         more_lines=len(lines) - len(shown),
         orders=_orders(reader, asked, shown),
         series=tuple(_series(reader, asked, shown)),
+        controls=controls(reader, plant, asked.to_ms, [f"{line}/+" for line in shown])[:CHARTS_MAX],
         health=_health(reader, asked),
     )
 
@@ -169,6 +174,23 @@ def _series(reader: Reader, asked: Period, lines: Sequence[str]) -> list[Series]
         newest = Period(from_ms=first_ms, to_ms=asked.to_ms)
         found.append(spc_series(reader, cell, characteristic, newest, limit=POINTS_MAX))
     return [one for one in found if one.statistics]
+
+
+def controls(
+    reader: Reader, plant: Plant, at_ms: int, places: Sequence[str], name: str = "+"
+) -> tuple[Control, ...]:
+    """The control charts of cells as they were at an instant, those out of control first.
+
+    places: cells, or `+` for each of a line; name: the characteristic as topics have it.
+    """
+    found = list[tuple[bool, Control]]()
+    for place in places:
+        page = tree_at(reader, at_ms, f"{place}/_state/spc/{name}/+", CONTROLS_ASKED_MAX)
+        for one in page.items:
+            control = control_of(plant, one.topic.partition("/_state/")[0], one.value)
+            if control is not None:
+                found.append((bool(one.value["in_control"]), control))
+    return tuple(control for _, control in sorted(found, key=lambda pair: pair[0]))
 
 
 def _health(reader: Reader, asked: Period) -> Health:

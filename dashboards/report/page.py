@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from dashboards.report import charts
+from dashboards.report import charts, control
 from dashboards.report.drawing import (
     WIDTH,
     Box,
     box,
     day_and_time,
     element,
+    mark,
     minutes,
     per_cent,
     table,
@@ -54,7 +55,7 @@ def page(facts: Facts, made: str) -> str:
 
 def _sections(facts: Facts) -> Iterator[str]:
     more = f"; {facts.more_lines} more lines are left out" if facts.more_lines else ""
-    yield _section("OEE and lost time", f"Each line by its bottleneck cell{more}.", *_oee(facts))
+    yield _section("OEE and lost time", f"Each line by its method{more}.", *_oee(facts))
     yield _section("States", "PackML states of each cell; a hint has time and fault.", *_all(facts))
     yield _section("Downtime", "Stops by reason; a share is with those above.", *_downtime(facts))
     yield _section("Orders", "Good and scrap of planned; the mark is the plan.", *_orders(facts))
@@ -150,10 +151,12 @@ def _orders(facts: Facts) -> Iterator[str]:
 def _quality(facts: Facts) -> Iterator[str]:
     found = [_chart(series, facts.zone) for series in facts.series]
     if found:
-        yield _key(
-            *((charts.mark(11, 7, (rule,), caption), caption) for rule, caption in RULES.items())
-        )
+        yield _key(*((mark(11, 7, (rule,), caption), caption) for rule, caption in RULES.items()))
         yield element("div", *found, class_="pair")
+    if facts.controls:
+        yield element("h3", "Control charts")
+        drawn = (control.panels(one, HALF, facts.zone) for one in facts.controls)
+        yield element("div", *(element("div", each) for each in drawn), class_="pair")
 
 
 def _chart(series: Series, zone: ZoneInfo) -> str:

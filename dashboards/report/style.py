@@ -66,6 +66,9 @@ footer { margin-top: 28px; font-size: 12px; color: var(--soft); }
 .limit { stroke: #d55e00; }
 .control { stroke: #e69f00; stroke-dasharray: 7 4; }
 .centre { stroke: #5b6570; stroke-dasharray: 2 3; }
+.step { fill: none; }
+.zone { stroke: var(--soft); stroke-width: .7; stroke-dasharray: 1 5; }
+.paper { fill: var(--paper); }
 .mark { fill: #0072b2; }
 .breaks-limits { fill: #d55e00; stroke: var(--ink); }
 .breaks-control { fill: #fff; stroke: #d55e00; stroke-width: 2; }

@@ -51,7 +51,7 @@ class Oee:
     @property
     def version(self) -> int:
         """Raised when old states can no longer be read."""
-        return 3
+        return 4
 
     @property
     def inputs(self) -> frozenset[str]:

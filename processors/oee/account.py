@@ -4,8 +4,8 @@ Rules, each with a test in tests/golden/oee:
 - A state or order stamped before the open piece began takes back what was closed since, as far as
   `past` reaches (late.py), but never behind the last change of its own kind: it counts from there.
 - Time before the first fact with a stamp that can be believed is no time.
-- Pieces are cut at shift edges. A cell silent for more than WINDOWS_MAX windows is unknown for
-  the rest of its silence, in one interval.
+- Pieces are cut at the edges of shifts and of their breaks. A cell silent for more than
+  WINDOWS_MAX windows is unknown for the rest of its silence, in one interval.
 - A stop runs from leaving EXECUTE until EXECUTE, unloading or planned time; unknown time does not
   end it. Shorter than the cell's micro-stop threshold, its pieces are production time. Until that
   is known they wait; more than UNDECIDED_MAX of them make it a real stop.
@@ -98,23 +98,36 @@ class Account:
         self._change(at_ms, **context)
 
     def advance_to(self, at_ms: int) -> None:
-        """Cut the open piece at every shift edge up to and including `at_ms`."""
+        """Cut the open piece at every edge of a shift or break up to and including `at_ms`."""
         if self._calendar.covers(at_ms) and not self._calendar.covers(self.cell.open.start_ms):
             self._begin(at_ms)
         for _ in range(WINDOWS_MAX):
+            self._pass_breaks(at_ms)
             edge_ms = self.cell.open.window.end_ms
             if at_ms < edge_ms:
                 return
-            self._turn(edge_ms, window=self._window_at(edge_ms))
+            self._turn(edge_ms, window=self._window_at(edge_ms), rest=self._rests(edge_ms))
         if at_ms >= self.cell.open.window.end_ms:
             self._skip_to(self._window_at(at_ms))
+        self._pass_breaks(at_ms)
+
+    def _pass_breaks(self, at_ms: int) -> None:
+        """Cut the open piece at the edges of its shift's breaks up to and including `at_ms`."""
+        open_ = self.cell.open
+        until_ms = min(at_ms, open_.window.end_ms - 1)
+        for edge_ms in self._calendar.break_edges(open_.start_ms, until_ms):
+            self._turn(edge_ms, rest=self._rests(edge_ms))
+
+    def _rests(self, at_ms: int) -> bool:
+        return self._calendar.is_break(at_ms)
 
     def _begin(self, at_ms: int) -> None:
         window = self._window_at(at_ms)
         kept = (ShiftSums(window=window),)
         today = days.opened((), window)
         self.cell = replace(self.cell, since_ms=at_ms, at_ms=at_ms, shifts=kept, days=today)
-        self._open(replace(self.cell.open, start_ms=at_ms, window=window))
+        rest = self._rests(at_ms)
+        self._open(replace(self.cell.open, start_ms=at_ms, window=window, rest=rest))
 
     def _change(self, at_ms: int, **changes: Any) -> None:
         """The cell has another state or order from `at_ms` on."""
@@ -156,7 +169,8 @@ class Account:
         silent = replace(self.cell.open, state=UNKNOWN, fault=None)
         self._book(silent, "unknown", window.start_ms)
         self.cell = replace(self.cell, past=())
-        self._open(replace(self.cell.open, start_ms=window.start_ms, window=window))
+        rest = self._rests(window.start_ms)
+        self._open(replace(self.cell.open, start_ms=window.start_ms, window=window, rest=rest))
 
     def _turn(self, at_ms: int, **changes: Any) -> None:
         """Close the open piece and open the next one, which differs in `changes`."""
@@ -355,9 +369,16 @@ class Account:
 
 def first_seen(plant: Plant, place: Place, at_ms: int) -> CellTime:
     """A cell nothing is known of yet: unknown since now."""
-    window = ShiftWindow.of(plant.calendar_of(place.path).window_at(at_ms))
+    calendar = plant.calendar_of(place.path)
+    window = ShiftWindow.of(calendar.window_at(at_ms))
     piece = Piece(
-        state=UNKNOWN, fault=None, order_id=None, item=None, window=window, start_ms=at_ms
+        state=UNKNOWN,
+        fault=None,
+        order_id=None,
+        item=None,
+        window=window,
+        start_ms=at_ms,
+        rest=calendar.is_break(at_ms),
     )
     kept = (ShiftSums(window=window),)
     today = days.opened((), window)

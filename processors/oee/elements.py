@@ -18,12 +18,14 @@ LOSSES: Final[frozenset[Element]] = frozenset({"adet", "aust"})
 def element_of(plant: Plant, piece: Piece) -> Element:
     """Off-shift time is planned; a reason may turn lost time into planned or set-up time.
 
-    By the plant's policy a planned reason may leave it lost.
+    In a break whatever is no production is planned. By the plant's policy a planned reason and a
+    break may leave it lost.
     """
     if not piece.window.planned:
         return "planned"
     table = ELEMENT_WITH_ORDER if piece.order_id is not None else ELEMENT_WITHOUT_ORDER
-    return reasoned(plant, table.get(piece.state, "unknown"), piece.fault)
+    element = reasoned(plant, table.get(piece.state, "unknown"), piece.fault)
+    return _planned(plant, element) if piece.rest else element
 
 
 def reasoned(plant: Plant, element: Element, code: str | None) -> Element:
@@ -32,8 +34,15 @@ def reasoned(plant: Plant, element: Element, code: str | None) -> Element:
     if reason is None or element in ("apt", "unknown"):
         return element
     if reason.planned:
-        return element if plant.policy.planned_stops == "counted" else "planned"
+        return _planned(plant, element)
     return "aust" if element == "adet" and reason.loss == "set-up" else element
+
+
+def _planned(plant: Plant, element: Element) -> Element:
+    """The element of time in which it is planned to stand still."""
+    if element in ("apt", "unknown") or plant.policy.planned_stops == "counted":
+        return element
+    return "planned"
 
 
 def element_in(plant: Plant, stop: Stop | None, piece: Piece) -> Element:

@@ -16,9 +16,10 @@ never changes behind its last change: a late fact of a cell counts from there.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from processors.base import replace
 from processors.oee.account import Account, first_seen
 from processors.oee.elements import is_stopped
-from processors.oee.state import CellTime, LineTime
+from processors.oee.state import CellTime, LineTime, Piece
 from uns.model.equipment import UNKNOWN
 from uns.model.events import Counted, Event, OeeInterval
 from uns.model.plant import Place, Plant
@@ -71,8 +72,13 @@ def shown(plant: Plant, place: Place, cells: Mapping[str, CellTime]) -> Shown:
     if method_of(plant, place.line) == "parallel":
         missing = len(known) - len(heard)
         return _parallel(heard, missing, place.line.running_min)
-    down = [c for c in heard if is_stopped(plant, c.open) and c.open.state not in OUTSIDE]
+    down = [c for c in heard if _is_down(plant, c.open)]
     return _longest(down) if down else _state(own)
+
+
+def _is_down(plant: Plant, piece: Piece) -> bool:
+    """A break is the line's to take, and at its end nobody says a cell's state again."""
+    return is_stopped(plant, replace(piece, rest=False)) and piece.state not in OUTSIDE
 
 
 def _parallel(heard: list[CellTime], missing: int, running_min: int) -> Shown:

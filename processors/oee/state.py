@@ -60,7 +60,10 @@ class ShiftWindow(State):
 
 
 class Piece(State):
-    """A piece of time from `start_ms`; `made` holds what was counted in it, and no time."""
+    """A piece of time from `start_ms`; `made` holds what was counted in it, and no time.
+
+    rest: it lies in a break of its shift.
+    """
 
     state: str
     fault: str | None
@@ -68,6 +71,7 @@ class Piece(State):
     item: str | None
     window: ShiftWindow
     start_ms: int
+    rest: bool = False
     made: Sums = Sums()
 
 

@@ -1,8 +1,8 @@
 """PURE: how far each order of a line has come (ISA-95 job orders), from facts to documents.
 
-Reads released, loaded, counted, and what people ask for. Writes one document an order, the line's
-queue and work in process, what each cell may take next; one `order-closed` an order and one
-`reply` a command. README.md has the rules.
+Reads released, loaded, counted, what people ask for and what operations wait for. Writes one
+document an order, the line's queue and work in process, what each cell may take next; one
+`order-closed` an order and one `reply` a command. README.md has the rules.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,19 @@ from processors.order_progress import fold as rules
 from processors.order_progress.commands import commanded
 from processors.order_progress.lists import line_documents
 from processors.order_progress.state import LineOrders
-from uns.fold import Document, Draft, Step, Tick
-from uns.model.events import Counted, Event, Loaded, OrderCommanded, OrderMoved, Released
+from uns.fold import Document, Step, Tick
+from uns.model.events import (
+    Counted,
+    Event,
+    Loaded,
+    OperationGated,
+    OrderCommanded,
+    OrderMoved,
+    Released,
+)
 from uns.model.plant import Plant
 
-INPUTS: Final = (Released, OrderCommanded, OrderMoved, Loaded, Counted)
+INPUTS: Final = (Released, OrderCommanded, OrderMoved, OperationGated, Loaded, Counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +69,28 @@ class OrderProgress:
         if isinstance(event, Tick):
             return Step(replace(state, now_ms=max(state.now_ms, event.at_ms)))
         at_ms = rules.stamp(self.plant, state, event)
-        event, outputs = event.model_copy(update={"at_ms": at_ms}), tuple[Draft, ...]()
-        state = replace(state, now_ms=max(state.now_ms, at_ms))
-        match event:
-            case Released() if event.path == state.line:
-                state, outputs = rules.released(self.plant, state, event)
-            case OrderCommanded() if event.path == state.line:
-                state, outputs = commanded(self.plant, state, event)
-            case OrderMoved() if event.path == state.line:
-                state, outputs = rules.moved(state, event)
-            case Loaded():
-                state, outputs = rules.loaded(self.plant, state, event)
-            case Counted():
-                state, outputs = rules.counted(self.plant, state, event)
+        event = event.model_copy(update={"at_ms": at_ms})
+        state, outputs = self._folded(replace(state, now_ms=max(state.now_ms, at_ms)), event)
         if not isinstance(event, Counted):
             state = rules.listed(state, at_ms)
         return Step(state, outputs)
+
+    def _folded(self, state: LineOrders, event: Event) -> rules.Change:
+        change: rules.Change = (state, ())
+        match event:
+            case Released() if event.path == state.line:
+                change = rules.released(self.plant, state, event)
+            case OrderCommanded() if event.path == state.line:
+                change = commanded(self.plant, state, event)
+            case OrderMoved() if event.path == state.line:
+                change = rules.moved(state, event)
+            case OperationGated():
+                change = rules.gated(self.plant, state, event)
+            case Loaded():
+                change = rules.loaded(self.plant, state, event)
+            case Counted():
+                change = rules.counted(self.plant, state, event)
+        return change
 
     def documents(self, state: LineOrders) -> Mapping[str, Document]:
         """The documents of the line's orders, of its queue and of its cells."""

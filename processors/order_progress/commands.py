@@ -8,7 +8,15 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from processors.base import replace, topic_key
-from processors.order_progress.figures import begun, gate, next_up, routing, status, totals
+from processors.order_progress.figures import (
+    begun,
+    gate,
+    inspected,
+    next_up,
+    routing,
+    status,
+    totals,
+)
 from processors.order_progress.fold import Change, is_full, latest_ms, settled
 from processors.order_progress.state import (
     OPEN_ORDERS_MAX,
@@ -253,11 +261,20 @@ def _not_given(asked: Asked, new_id: str, quantity: int) -> str | None:
     return None
 
 
+def _completed(asked: Asked) -> Outcome:
+    """Not while an operation waits for an inspection."""
+    if why := inspected(asked.order, (*asked.cells, *asked.order.inspections)):
+        return Refused(f"{asked.order.order_id} may not complete: {why}")
+    return _turned(asked)
+
+
 _DO: Final[dict[OrderCommand, Callable[[Asked], Outcome]]] = {
     "start": _started,
     "revoke-start": _revoked,
     "resume": _continued,
     "unhold": _continued,
+    "complete": _completed,
+    "stop": _completed,
     "close": _after_the_end,
     "clear": _after_the_end,
     "update": _updated,

@@ -101,6 +101,7 @@ def _flags(plant: Plant, line: str, order: Order, cells: tuple[str, ...]) -> lis
         "not-allowed-to-start": order.started_ms is not None and not may_start(plant, line, order),
         "out-of-order": any(gate(order, cells, cell) for cell in order.cells),
         "over-completed": 0 < order.quantity < totals(order, cells).good,
+        "inspection-open": any(order.inspections.values()),
     }
     return [flag for flag, is_so in flags.items() if is_so]
 

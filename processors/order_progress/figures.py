@@ -3,6 +3,7 @@
 Pure functions of an order and the plant; nothing here changes a state.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from processors.order_progress.state import LineOrders, Order, Tally
@@ -98,12 +99,20 @@ def begun(order: Order, cells: tuple[str, ...]) -> int:
     return made.good + made.in_process
 
 
+def inspected(order: Order, cells: Iterable[str]) -> str | None:
+    """Which open inspection the order waits for at some cells; None for none."""
+    waited = ((name, cell) for cell in cells for name in order.inspections.get(cell, ()))
+    return next((f"inspection {name} is open at {cell}" for name, cell in waited), None)
+
+
 def gate(order: Order, cells: tuple[str, ...], cell: str) -> str | None:
     """Why an order should not be at a cell yet; None where it may be."""
     if cell not in cells:
         return f"not on the routing: {' > '.join(cells)}"
     before, here = cells[: cells.index(cell)][-1:], order.cells.get(cell)
     for name in before:
+        if here is None and (why := inspected(order, before)):
+            return why
         first = order.cells.get(name)
         if first is None or (here is not None and first.since_ms > here.since_ms):
             return f"previous operation {name} not started"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from processors.base import cell_at, replace, shown
 from processors.order_progress.documents import order_document
-from processors.order_progress.figures import ending, is_left, is_open, routing
+from processors.order_progress.figures import ending, inspected, is_left, is_open, routing
 from processors.order_progress.forecast import forecast, paced, quickest_ms, schedule
 from processors.order_progress.state import (
     ENDED_ORDERS_MAX,
@@ -22,7 +22,16 @@ from processors.order_progress.state import (
     Tally,
 )
 from uns.fold import Draft
-from uns.model.events import Alerted, Counted, Event, Loaded, OrderClosed, OrderMoved, Released
+from uns.model.events import (
+    Alerted,
+    Counted,
+    Event,
+    Loaded,
+    OperationGated,
+    OrderClosed,
+    OrderMoved,
+    Released,
+)
 from uns.model.order import ENDED, OrderFact, after
 from uns.model.plant import Plant
 
@@ -49,14 +58,17 @@ def is_full(state: LineOrders) -> bool:
 def released(plant: Plant, state: LineOrders, event: Released) -> Change:
     """Take a new order or a higher revision of an open one; anything else changes nothing.
 
+    Pieces that are wanted and find no place are told of: nobody else knows of them any more.
     A release is for all of an order: what was split off or moved is not wanted here any more.
     """
     known = state.orders.get(event.order_id) or Order(order_id=event.order_id)
     if known.released_ms is not None:
         if known.completed_ms is not None or event.revision <= known.revision:
-            return state, ()
+            is_other = event.split_from not in (None, known.split_from)
+            return state, (_not_taken(event, "there is an order of its id"),) if is_other else ()
     elif is_full(state):
-        return replace(state, refused=state.refused + 1), ()
+        alert = _not_taken(event, f"{OPEN_ORDERS_MAX} orders are open")
+        return replace(state, refused=state.refused + 1), (alert,)
     order = replace(
         known,
         item=event.item,
@@ -68,6 +80,22 @@ def released(plant: Plant, state: LineOrders, event: Released) -> Change:
         released_ms=event.at_ms if known.released_ms is None else known.released_ms,
     )
     return settled(plant, state, order, event.at_ms, may_be_left=True)
+
+
+def _not_taken(event: Released, why: str) -> Draft:
+    again = "under another id" if event.split_from else "with a higher revision, when there is room"
+    body = {
+        "code": "order-not-taken",
+        "summary": f"{shown(event.order_id)} is not on this line: {why}. Release it again {again}",
+        "evidence": {
+            "order_id": event.order_id,
+            "revision": event.revision,
+            "item": event.item,
+            "quantity": event.quantity,
+            "split_from": event.split_from,
+        },
+    }
+    return Draft(event.path, Alerted.type_name, event.at_ms, body)
 
 
 def loaded(plant: Plant, state: LineOrders, event: Loaded) -> Change:
@@ -148,6 +176,23 @@ def _warned(plant: Plant, state: LineOrders, order_id: str, drafts: tuple[Draft,
     return replace(state, orders=orders), (*drafts, alert)
 
 
+def gated(plant: Plant, state: LineOrders, event: OperationGated) -> Change:
+    """The inspections that orders wait for at a cell, all of them; one that waited may end now."""
+    cell, drafts = _cell_of(plant, state.line, event.path), tuple[Draft, ...]()
+    if cell is None:
+        return state, ()
+    names = {one.order_id: one.inspections for one in event.orders}
+    waited = [order_id for order_id, order in state.orders.items() if cell in order.inspections]
+    for order_id in dict.fromkeys((*waited, *names)):
+        order = state.orders.get(order_id) or Order(order_id=order_id)
+        others = {key: open_ for key, open_ in order.inspections.items() if key != cell}
+        here = {cell: names[order_id]} if order_id in names else {}
+        order = replace(order, inspections={**others, **here})
+        state, more = settled(plant, state, order, event.at_ms, may_be_left=not here)
+        drafts += more
+    return state, drafts
+
+
 def moved(state: LineOrders, event: OrderMoved) -> Change:
     """What was given away is an order of the other line now."""
     waiting = {key: one for key, one in state.transfers.items() if key != event.new_order_id}
@@ -195,7 +240,8 @@ def _end(cells: tuple[str, ...], order: Order, *, may_be_left: bool) -> OrderFac
     if not is_open(order):
         return None
     is_over = may_be_left and order.started_ms is not None and is_left(order, cells)
-    return ending(order, cells) or ("left" if is_over else None)
+    fact = ending(order, cells) or ("left" if is_over else None)
+    return None if fact != "given-away" and inspected(order, order.inspections) else fact
 
 
 def _corrected(state: LineOrders, order: Order, at_ms: int) -> Order:

@@ -57,6 +57,7 @@ class Order(State):
     corrections: how many facts changed it after it ended, the last change was at `corrected_ms`.
     split_off: pieces that went to other orders, in so many `splits`.
     reason: of the last command, in the asker's words. warned: it was told to be behind.
+    inspections: the open ones that its operations wait for, by cell.
     """
 
     order_id: str
@@ -80,6 +81,7 @@ class Order(State):
     splits: int = 0
     warned: bool = False
     cells: dict[str, Tally] = Field(default_factory=dict)
+    inspections: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class Transfer(State):

@@ -7,6 +7,9 @@ the newest one by stamp stays in view. What the cell has loaded decides which co
 without a load, the samples themselves do.
 """
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from processors.base import replace
 from processors.quality.judge import judge, overall
 from processors.quality.state import NO_RUN, SAMPLES_MAX, CellQuality, Judgement, Sample, Tally
@@ -17,13 +20,47 @@ from uns.model.plant import Plant
 _COUNTER_OF: dict[Verdict, str] = {"pass": "passed", "fail": "failed", "pending": "pending"}
 
 
+class Measured(NamedTuple):
+    """A sample's values, told by its cell or recorded by a person for an inspection.
+
+    only: the characteristics that were to be measured; none stands for all.
+    """
+
+    path: str
+    at_ms: int
+    sample_id: str
+    values: Mapping[str, float | None]
+    item: str | None = None
+    order_id: str | None = None
+    lot: str | None = None
+    unit_id: str | None = None
+    only: tuple[str, ...] = ()
+    gauge: str | None = None
+    operator: str | None = None
+    inspection_id: str | None = None
+
+
+def told(event: Inspected) -> Measured:
+    """What a cell told."""
+    return Measured(
+        path=event.path,
+        at_ms=event.at_ms,
+        sample_id=event.sample_id,
+        values=event.values,
+        item=event.item,
+        order_id=event.order_id,
+        lot=event.lot,
+        unit_id=event.unit_id,
+    )
+
+
 def loaded(cell: CellQuality, event: Loaded) -> CellQuality:
     """The counts start again with another order or item."""
     cell = replace(cell, is_loaded=event.order_id is not None)
     return _working_on(cell, event.order_id, event.item)
 
 
-def inspected(plant: Plant, cell: CellQuality, event: Inspected) -> tuple[CellQuality, Draft]:
+def inspected(plant: Plant, cell: CellQuality, event: Measured) -> tuple[CellQuality, Draft]:
     """Judge a sample and count it."""
     before = cell.samples.get(event.sample_id)
     sample = _judged(plant, cell, event, before)
@@ -44,7 +81,7 @@ def inspected(plant: Plant, cell: CellQuality, event: Inspected) -> tuple[CellQu
     return cell, _draft(event, sample)
 
 
-def _is_newest(plant: Plant, cell: CellQuality, event: Inspected) -> bool:
+def _is_newest(plant: Plant, cell: CellQuality, event: Measured) -> bool:
     """Whether a sample is shown: the one that is, again, or one not older whose clock is sound."""
     last = cell.last
     if last is None or last.sample_id == event.sample_id:
@@ -70,14 +107,18 @@ def _remembered(samples: dict[str, Sample], sample: Sample) -> dict[str, Sample]
     return {one.sample_id: one for one in (*others[-(SAMPLES_MAX - 1) :], sample)}
 
 
-def _judged(plant: Plant, cell: CellQuality, event: Inspected, before: Sample | None) -> Sample:
+def _judged(plant: Plant, cell: CellQuality, event: Measured, before: Sample | None) -> Sample:
     item = event.item or (before.item if before else cell.item)
     known = plant.items.get(item or "")
     name = event.path.rpartition("/")[2]
     specification = known.specifications.get(name) if known else None
     old = {one.name: one.value for one in before.characteristics} if before else {}
     values = {**old, **{key: v for key, v in event.values.items() if v is not None}}
-    judgements = judge(specification, values) if specification else list[Judgement]()
+    judgements = (
+        judge(specification, values, event.only, event.gauge)
+        if specification
+        else list[Judgement]()
+    )
     return Sample(
         sample_id=event.sample_id,
         verdict=overall(judgements),
@@ -89,6 +130,8 @@ def _judged(plant: Plant, cell: CellQuality, event: Inspected, before: Sample | 
         order_id=event.order_id or (before.order_id if before else cell.order_id),
         at_ms=event.at_ms,
         run=NO_RUN,
+        operator=event.operator,
+        inspection_id=event.inspection_id,
     )
 
 
@@ -103,6 +146,6 @@ def _counted(tally: Tally, before: Sample | None, sample: Sample) -> Tally:
     return Tally(**counts)
 
 
-def _draft(event: Inspected, sample: Sample) -> Draft:
+def _draft(event: Measured, sample: Sample) -> Draft:
     body = sample.model_dump(mode="json", exclude={"at_ms", "run"})
     return Draft(event.path, VerdictGiven.type_name, event.at_ms, body)

@@ -1,14 +1,19 @@
 """Judging: values against a specification. A value exactly on a limit passes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from processors.quality.state import Judgement
 from uns.model.events import Verdict
 from uns.model.plant import Limits, Specification
 
 
-def judge(specification: Specification, values: Mapping[str, float | None]) -> list[Judgement]:
-    """Every characteristic of the specification; measured values it does not name are ignored."""
+def judge(
+    specification: Specification,
+    values: Mapping[str, float | None],
+    only: tuple[str, ...] = (),
+    gauge: str | None = None,
+) -> list[Judgement]:
+    """Every characteristic of the specification, or `only` some; other values are ignored."""
     return [
         Judgement(
             name=name,
@@ -17,12 +22,14 @@ def judge(specification: Specification, values: Mapping[str, float | None]) -> l
             upper=limits.upper,
             unit=limits.unit,
             verdict=_verdict(values.get(name), limits),
+            gauge=gauge,
         )
         for name, limits in specification.characteristics.items()
+        if not only or name in only
     ]
 
 
-def overall(judgements: list[Judgement]) -> Verdict:
+def overall(judgements: Iterable[Judgement]) -> Verdict:
     """Fail if any failed, else pending if any pends or there is none, else pass."""
     verdicts = {one.verdict for one in judgements}
     if "fail" in verdicts:

@@ -1,14 +1,19 @@
-"""What is remembered of a cell's samples: the last verdicts, and how many there were of each."""
+"""What is remembered of a cell: its last verdicts and their numbers, and its inspections."""
 
 from typing import Final
 
 from pydantic import Field
 
 from processors.base import State
-from uns.model.events import Verdict
+from uns.model.events import Defect, Verdict
+from uns.model.inspection import When
+from uns.model.sampling.switching import Standing
+from uns.model.sampling.tables import Severity
 
 SAMPLES_MAX: Final = 30
 NO_RUN: Final = -1
+ENDED_MAX: Final = 5
+PRESENTED_MAX: Final = 20
 
 
 class Judgement(State):
@@ -20,12 +25,14 @@ class Judgement(State):
     upper: float | None
     unit: str
     verdict: Verdict
+    gauge: str | None = None
 
 
 class Sample(State):
     """A sample as judged last.
 
     run: the run of its cell it is counted in; NO_RUN if it belongs to another order.
+    operator, inspection_id: of a sample that somebody recorded.
     """
 
     sample_id: str
@@ -38,6 +45,8 @@ class Sample(State):
     order_id: str | None
     at_ms: int
     run: int
+    operator: str | None = None
+    inspection_id: str | None = None
 
 
 class Tally(State):
@@ -48,6 +57,78 @@ class Tally(State):
     pending: int = 0
     decided: int = 0
     first_pass: int = 0
+
+
+class Inspection(State):
+    """An open inspection: what it is of, how many pieces, and what was found so far.
+
+    specification: as it was when the inspection opened. severity: of a sampled lot.
+    attempt: of a first article. also: orders that were taken up since and wait for it too.
+    """
+
+    inspection_id: str
+    name: str
+    when: When
+    item: str
+    specification: str
+    order_id: str | None
+    lot: str | None
+    lot_size: int | None
+    size: int
+    accept: int
+    reject: int
+    severity: Severity | None
+    attempt: int
+    opened_ms: int
+    inspected: int = 0
+    nonconforming: int = 0
+    defects: tuple[Defect, ...] = ()
+    also: tuple[str, ...] = ()
+
+
+class EndedInspection(State):
+    """How an inspection ended."""
+
+    inspection_id: str
+    name: str
+    verdict: str
+    order_id: str | None
+    lot: str | None
+    inspected: int
+    nonconforming: int
+    at_ms: int
+
+
+class MadeLot(State):
+    """The lot that a cell makes, as far as it is made."""
+
+    lot: str
+    item: str
+    order_id: str | None
+    quantity: float
+
+
+class CellInspections(State):
+    """A cell's inspections.
+
+    opened: how many there ever were, which numbers them. missed: due while the one before was
+    open, or OPEN_MAX were. item, revision: what the cell is set up for. pieces, since_ms: since the
+    last inspection of a plan, or the set-up. presented: the last lots that were presented.
+    series: where the lots of an item stand, by item and plan. at_ms: the last change.
+    """
+
+    opened: int = 0
+    missed: int = 0
+    open: dict[str, Inspection] = Field(default_factory=dict)
+    ended: tuple[EndedInspection, ...] = ()
+    item: str | None = None
+    revision: str | None = None
+    pieces: dict[str, int] = Field(default_factory=dict)
+    since_ms: dict[str, int] = Field(default_factory=dict)
+    lot: MadeLot | None = None
+    presented: tuple[str, ...] = ()
+    series: dict[str, Standing] = Field(default_factory=dict)
+    at_ms: int = 0
 
 
 class CellQuality(State):
@@ -65,6 +146,7 @@ class CellQuality(State):
     last_fail: Sample | None = None
     current: Tally = Tally()
     total: Tally = Tally()
+    inspections: CellInspections = CellInspections()
 
 
 class LineQuality(State):

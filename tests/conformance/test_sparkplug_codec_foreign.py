@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tools import pysparkplug
+from tools.apart import PYSPARKPLUG
 from uns.sparkplug.datatype import DataType
 from uns.sparkplug.payload import decode, encode
 from uns.sparkplug.values import Metric, Payload
@@ -81,11 +81,11 @@ def decoded(raw: bytes) -> Payload:
 
 
 def ask_python(*metrics: Metric) -> list[list[Any]]:
-    if not pysparkplug.python().exists():
+    if not PYSPARKPLUG.program("python").exists():
         lacking("pysparkplug in its own environment")
     sent = encode(Payload(metrics, AT_MS, 0)).hex()
     answer: list[list[Any]] = json.loads(
-        run([pysparkplug.python(), HERE / "pysparkplug_peer.py"], sent)
+        run([PYSPARKPLUG.program("python"), HERE / "pysparkplug_peer.py"], sent)
     )
     return answer
 

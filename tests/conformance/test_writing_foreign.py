@@ -15,8 +15,9 @@ from tests.foreign import modbus_server, opcua_server
 from tests.watching import now_ms
 from uns.codec import Codec
 from uns.model.plant import Plant
-from uns.mqtt.client import V5, MqttClient
+from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Message
+from uns.mqtt.paho_setup import V5
 from uns.runtime.bridge import BridgeRunner, BridgeWiring, WriteBack
 from uns.runtime.gate import Gate
 from uns.runtime.outbox import Outbox

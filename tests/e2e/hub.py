@@ -77,6 +77,13 @@ class RunningHub:
         hub = psutil.Process(self.process.pid)
         return [hub, *hub.children(recursive=True)]
 
+    def kill(self) -> None:
+        """`kill -9` of the hub; its children do not outlive it."""
+        everything = self.tree_of_processes()
+        self.process.kill()
+        _gone, alive = psutil.wait_procs(everything, timeout=20)
+        assert not [process for process in alive if process.is_running()]
+
     def finish(self, timeout_s: float = 60) -> dict[str, Any]:
         """Wait for the end; the last line of standard output is the summary."""
         stdout, stderr = self.process.communicate(timeout=timeout_s)

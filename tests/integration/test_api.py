@@ -21,7 +21,18 @@ from uns.api.context import Readers
 from uns.api.errors import Busy
 from uns.api.limits import BODY_BYTES_MAX, SPAN_DAYS_MAX
 from uns.historian.errors import QueryFailed
-from uns.historian.history import downtime, genealogy, oee, orders, spc, states, values
+from uns.historian.history import (
+    bottleneck,
+    downtime,
+    genealogy,
+    losses,
+    oee,
+    orders,
+    reliability,
+    spc,
+    states,
+    values,
+)
 from uns.historian.history.period import PAGE_MAX, Period
 from uns.historian.reader import Reader, open_reader
 
@@ -83,9 +94,16 @@ def test_each_path_gives_the_answer_of_its_question(api: httpx.Client, reader: R
         "/states": (place, states.state_timeline(reader, cells, HOUR, 500)),
         "/downtime": (place, downtime.downtime_pareto(reader, plant, cells, HOUR)),
         "/oee": ({**place, "by": "shift"}, oee.oee(reader, plant, LINE, HOUR, "shift")),
+        "/losses": (place, losses.loss_tree(reader, plant, LINE, HOUR)),
+        "/reliability": (place, reliability.reliability(reader, plant, LINE, HOUR)),
+        "/bottleneck": (place, bottleneck.bottleneck(reader, plant, LINE, HOUR)),
         "/orders": ({"path": LINE}, orders.orders(reader, path=LINE, limit=500)),
         "/orders/PO/1": ({}, orders.order_history(reader, "PO/1")),
         "/trace/part": ({}, genealogy.trace(reader, "part", 500)),
+        "/related/part": (
+            {"direction": "contents_of"},
+            genealogy.related(reader, "part", "contents_of"),
+        ),
         "/spc": (
             {"cell": MILL, "characteristic": "bore", **WINDOW},
             spc.spc_series(reader, MILL, "bore", HOUR, limit=500),
@@ -101,8 +119,14 @@ def test_the_answers_are_about_something(api: httpx.Client) -> None:
     assert got(api, "/last", topic="acme/#")["items"][0]["value"]["oee"] == 0.5
     assert got(api, "/oee", **place)["total"]["sums"]["gq"] == 40
     assert got(api, "/downtime", **place)["bars"][0]["key"] == "jam"
+    lost = got(api, "/losses", **place)
+    assert lost["total_min"] + lost["good_min"] == pytest.approx(lost["busy_min"])
+    assert lost["losses"][0]["minutes"] > 0
+    assert got(api, "/reliability", **place)["cells"][0]["cell"] == MILL
+    assert got(api, "/bottleneck", **place)["cell"] == "mill"
     assert got(api, "/orders/PO%2F1")["order"]["good"] == 40
     assert [edge["id"] for edge in got(api, "/trace/part")["contents_of"]] == ["blank", "bar"]
+    assert got(api, "/related/part", direction="contents_of")["items"] == ["blank", "bar"]
     measured = got(api, "/spc", cell=MILL, characteristic="bore", **WINDOW)["measurements"]
     assert [one["value"] for one in measured] == [1.5, 2.5, 3.5]
     assert {"ABORTED", "EXECUTE"} <= set(got(api, "/states", **place)["cells"][0]["state_ms"])
@@ -158,6 +182,10 @@ def test_without_a_period_it_is_the_last_hour_and_never_the_future(api: httpx.Cl
         ("/sampled", {"topic": BORE, "every_ms": 1}, "422 steps of 1 ms"),
         ("/oee", {"path": "acme/nowhere"}, "422 the plant has no place 'acme/nowhere'"),
         ("/oee", {"path": LINE, "by": "moon"}, "422 query.by: Input should be"),
+        ("/energy", {"path": LINE}, "422 0 tags of role energy: use 1 to"),
+        ("/losses", {"path": "acme/nowhere"}, "422 the plant has no place 'acme/nowhere'"),
+        ("/reliability", {"path": LINE, "from": 0}, f"422 more than {SPAN_DAYS_MAX} days"),
+        ("/bottleneck", {"path": MILL}, f"422 the plant has no line '{MILL}'"),
         ("/orders/nobody", {}, "404 no order 'nobody' on record"),
         ("/nothing", {}, "404 Not Found"),
     ],
@@ -169,7 +197,8 @@ def test_what_cannot_be_answered_says_why(
 
 
 def test_every_list_is_bounded_as_openapi_says(api: httpx.Client) -> None:
-    bounded_by_what_they_are = {"/v1/health", "/v1/oee", "/v1/orders/{order_id}"}
+    of_cells = {"/v1/losses", "/v1/reliability", "/v1/bottleneck", "/v1/energy"}
+    bounded_by_what_they_are = {"/v1/health", "/v1/oee", "/v1/orders/{order_id}", *of_cells}
     paths = api.get(api.base_url.join("/openapi.json")).json()["paths"]
     for path, operations in paths.items():
         assert operations.keys() == {"get"}

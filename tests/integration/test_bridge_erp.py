@@ -414,3 +414,32 @@ async def test_files_wait_until_the_mapping_is_corrected(tmp_path: Path) -> None
         await until(lambda: erp.names("done") == ["orders.csv"])
         assert [fact.body["order_id"] for fact in erp.facts()] == ["PO-1"]
         assert [one.up for one in erp.told if isinstance(one, Link)] == [False, True]
+
+
+XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" elementFormDefault="qualified"
+ targetNamespace="http://www.mesa.org/xml/B2MML"><xs:element name="JobList"><xs:complexType>
+ <xs:sequence><xs:element name="ID"/><xs:any minOccurs="0" processContents="skip"/></xs:sequence>
+</xs:complexType></xs:element></xs:schema>"""
+JOBS = b'<JobList xmlns="http://www.mesa.org/xml/B2MML"><ID/>\n<ID/>\n<ID/></JobList>'
+
+
+@bounded
+async def test_files_wait_for_a_schema_that_can_be_used_and_then_must_fit_it(
+    tmp_path: Path,
+) -> None:
+    schema = tmp_path / "jobs.xsd"
+    schema.write_text("<schema/>")
+    settings = SETTINGS.model_copy(update={"xsd": "jobs.xsd"})
+    async with running(tmp_path, settings=settings) as erp:
+        assert [(one.up, one.reason) for one in erp.links()] == [
+            (False, "jobs.xsd: 'schema' is no XML Schema")
+        ]
+        erp.put("jobs.xml", JOBS)
+        erp.put("PO-1.json", order())
+        schema.write_text(XSD)
+        await until(lambda: erp.names("error") == ["jobs.xml", "jobs.xml.reason.txt"])
+        await until(lambda: erp.names("done") == ["PO-1.json"])
+        said = (tmp_path / "error" / "jobs.xml.reason.txt").read_text()
+        assert said.startswith("jobs.xml: does not fit jobs.xsd: line 3: Element 'ID'")
+        assert [one.up for one in erp.links()] == [False, True]
+        assert [one.reason for one in erp.bad()] == [said.strip()]

@@ -191,6 +191,24 @@ def test_oee_of_a_line_is_made_from_the_sums_of_its_bottleneck(board: Board) -> 
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize("method", ["first-down", "parallel"])
+def test_a_line_with_a_time_of_its_own_is_shown_by_it(servers: dict[str, str], method: str) -> None:
+    own = [interval("apt", 0, 20, **MADE[0]), interval("adet", 20, 50)]
+    said = [state("oee", 3, {"bottleneck": "mill", "method": method, "cells": {}})]
+    said += [
+        output(n, "oee", "oee-interval", body, path=LINE, epoch=2) for n, body in enumerate(own, 1)
+    ]
+    with own_database(servers["postgresql"]) as dsn:
+        store = open_store(dsn, lambda: NOON)
+        record(new_writer(store), *told(), *said, received_ms=NOON + 50 * MINUTE_MS)
+        store.close()
+        board = Board(dsn)
+        board.choose_everything()
+        (row,) = board.panel("OEE by line and shift").rows
+    assert (row["line"], row["availability"], row["busy_min"]) == (LINE, pytest.approx(0.4), 50)
+
+
+@pytest.mark.postgres
 def test_states_begin_with_the_one_that_held_before(board: Board) -> None:
     found = board.panel("States")
     assert found.types == {"time": "timestamptz", "cell": "text", "state": "text"}

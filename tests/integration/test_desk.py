@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ from processors import PROCESSORS
 from tests.brokers import RunningBroker, bounded, running_broker, unique, until
 from tests.example import PUMP, plant
 from tests.records import GivenRecord
-from uns.cli import orders
+from uns.cli import inspecting, kanban, orders
 from uns.cli.bridging import run_bridge
+from uns.cli.chart_app import decide, listed
 from uns.cli.child import Context
 from uns.cli.errors import UsageError
 from uns.cli.folder import Folder, locked, write_connection
@@ -24,6 +25,7 @@ from uns.codec import Codec, encode_document, encode_event
 from uns.fold import Draft
 from uns.model.path import to_dotted
 from uns.model.plant import Plant, digest
+from uns.model.spc.settings import ChartCommand
 from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Message, Outgoing
 from uns.runtime.clock import PlantClock, wall_ms
@@ -37,10 +39,12 @@ NAME: Final = "order-progress"
 
 
 def a_plant() -> Plant:
-    """The example plant, where pumps can be made on the packing line too."""
+    """The example plant: pumps can be made on the packing line too; the press inspects them."""
     document = plant().model_dump()
     packing = document["sites"]["berlin"]["areas"]["assembly"]["lines"]["packing"]
     packing["cells"]["pack"]["ideal_cycle_ms"]["pump-a"] = 900
+    pressed = document["items"]["pump-a"]["specifications"]["press"]
+    pressed["inspections"] = {"first": {"when": "first-article", "by_hand": True}}
     return Plant.model_validate(document)
 
 
@@ -55,9 +59,10 @@ class Rig:
         self.clock = PlantClock(wall_ms(), wall_ms())
 
     def start(self, *names: str) -> None:
-        """`desk`, or a line's path for its processor."""
+        """`desk`, a line's path for its orders, or a processor's name for that of the pump line."""
         for name in names:
-            work = self._desk() if name == "desk" else self._processor(name)
+            line, processor = (PUMP, name) if name in PROCESSORS else (name, NAME)
+            work = self._desk() if name == "desk" else self._processor(line, processor)
             self.tasks[name] = asyncio.create_task(work)
 
     async def kill(self, *names: str) -> None:
@@ -70,18 +75,18 @@ class Rig:
     async def _desk(self) -> None:
         await run_bridge(Context(self.folder, self.plant, self.clock, "bridge-desk", ()), "desk")
 
-    async def _processor(self, line: str) -> None:
+    async def _processor(self, line: str, name: str) -> None:
         address = self.broker.address("processor")
         wiring: RunnerWiring[Any] = RunnerWiring(
-            processor=PROCESSORS[NAME](self.plant),
+            processor=PROCESSORS[name](self.plant),
             line=line,
             enterprise=self.plant.enterprise,
             plant=digest(self.plant),
             codec=Codec(self.plant),
-            client=MqttClient(address, f"processor.{to_dotted(line)}"),
+            client=MqttClient(address, f"{name}.{to_dotted(line)}"),
             visit=lambda: MqttClient(address, unique("visitor"), clean_session=True, once=True),
-            claimant=Claimant(NAME, secrets.token_hex(8)),
-            outbox=Outbox(self.folder.outbox(f"processor.{to_dotted(line)}")),
+            claimant=Claimant(name, secrets.token_hex(8)),
+            outbox=Outbox(self.folder.outbox(f"{name}.{to_dotted(line)}")),
             clock=self.clock,
             record=GivenRecord(),
         )
@@ -99,6 +104,20 @@ class Rig:
         payload = encode_event(draft, f"erp:{to_dotted(PUMP)}", 1, seq)
         await self.client.publish(draft.topic, payload)
         await until(lambda: order_id in json.dumps(self.document(PUMP, "queue/orders")))
+
+    async def load(self, order_id: str) -> None:
+        """As the bridge of the press would."""
+        draft = Draft(CELL, "loaded", self.clock(), {"order_id": order_id, "item": "pump-a"})
+        payload = encode_event(draft, f"plc-assembly:{to_dotted(PUMP)}", 1, 1)
+        await self.client.publish(draft.topic, payload)
+
+    async def measure(self, name: str, values: Iterable[float]) -> None:
+        """As the bridge of the final assembly would."""
+        for seq, value in enumerate(values, 1):
+            body = {"sample_id": f"s{seq}", "values": {name: value}, "item": "pump-a"}
+            draft = Draft(f"{PUMP}/fit", "inspected", self.clock(), body)
+            payload = encode_event(draft, f"plc:{to_dotted(PUMP)}", 1, seq)
+            await self.client.publish(draft.topic, payload)
 
     async def say(self, topic: str, request_id: str, **fields: Any) -> None:
         await self.client.publish(topic, encode_document({"request_id": request_id, **fields}))
@@ -291,3 +310,89 @@ async def test_an_order_is_asked_for_from_a_shell(
         assert json.loads(capsys.readouterr().out)["outcome"] == "refused"
         with pytest.raises(UsageError, match="name the line with --line"):
             await asyncio.to_thread(orders.ask_for, "hold", "PO-9", {}, where, as_json=False)
+
+
+@bounded
+async def test_a_bin_is_emptied_from_a_shell(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    rig.start("kanban")
+    await until(lambda: bool(rig.document(PUMP, "kanban/bearings")))
+    where = orders.Where(rig.folder.root, None)
+    with locked(rig.folder):
+        await asyncio.to_thread(
+            kanban.command, "empty", "bearings", {"card": 2}, where, as_json=False
+        )
+        assert capsys.readouterr().out == "accepted: card 2 of bearings is empty\n"
+        with pytest.raises(typer.Exit):
+            await asyncio.to_thread(
+                kanban.command, "empty", "bearings", {"card": 2}, where, as_json=True
+            )
+        assert "card 2 of bearings is empty" in json.loads(capsys.readouterr().out)["reason"]
+        await until(lambda: rig.document(PUMP, "kanban/bearings")["empty"] == 1)
+        await asyncio.to_thread(kanban.loops, "pump", rig.folder.root, as_json=True)
+        (shown,) = json.loads(capsys.readouterr().out)
+        assert (shown["loop"], shown["cards"][1]["pull_id"]) == ("bearings", "bearings-2-1")
+    assert len(rig.said("/_event/pull-requested")) == 1
+
+
+@bounded
+async def test_limits_of_a_chart_are_decided_from_a_shell(
+    rig: Rig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.start("spc")
+    chart = "spc/torque/pump-a"
+    await rig.measure("torque", [10.0, 10.1, 9.9, 10.0, 10.2] * 3)
+    await until(lambda: rig.document(f"{PUMP}/fit", chart).get("phase_one", {}).get("points") == 3)
+    asked_for = {"characteristic": "torque", "item": "pump-a", "reason": "trial"}
+
+    async def say(command: ChartCommand, **more: Any) -> None:
+        body = {**asked_for, **more}
+        await asyncio.to_thread(decide, command, "fit", body, rig.folder.root, as_json=False)
+
+    with locked(rig.folder):
+        await say("freeze")
+        assert capsys.readouterr().out == "accepted: limits 1 hold from now on\n"
+        await say("exclude", points=[2])
+        assert capsys.readouterr().out == "accepted: limits 2 hold from now on\n"
+        await until(lambda: len(rig.said("/_event/limits-frozen")) == 2)
+        await until(lambda: rig.document(f"{PUMP}/fit", chart)["limits"]["version"] == "2")
+        await asyncio.to_thread(listed, data=rig.folder.root, as_json=True)
+    (shown,) = json.loads(capsys.readouterr().out)
+    assert shown["cell"] == f"{PUMP}/fit"
+    (excluded,) = shown["phase_one"]["excluded"]
+    assert (excluded["point"], excluded["reason"], excluded["actor"]) == (2, "trial", "operator")
+
+
+@bounded
+@pytest.mark.parametrize("killed", [(), ("desk",)])
+async def test_an_order_does_not_complete_while_an_inspection_is_open(
+    rig: Rig, killed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.start("quality")
+    await until(lambda: any(m.topic == f"{PUMP}/_hub/processor/quality" for m in rig.seen))
+    await rig.release("PO-1")
+    await rig.kill(*killed)
+    await rig.load("PO-1")
+    await until(lambda: bool(rig.document(CELL, "inspections")))
+    rig.start(*killed)
+    waits = ["inspection-open"]
+    await until(lambda: rig.document(PUMP, "order/po-1--u3").get("flags") == waits)
+    complete = f"{PUMP}/_cmd/order/complete"
+    why = "PO-1 may not complete: inspection first is open at press"
+    assert await rig.ask(complete, "r-1", order_id="PO-1") == ("refused", why)
+    (one,) = rig.document(CELL, "inspections")["open"]
+    with locked(rig.folder):
+        await asyncio.to_thread(inspecting.inspections, "pump", rig.folder.root, as_json=False)
+        assert one["inspection_id"] in capsys.readouterr().out
+        await asyncio.to_thread(
+            inspecting.command,
+            "record",
+            one["inspection_id"],
+            {"values": {"press_force": 10.0}},
+            rig.folder.root,
+            as_json=False,
+        )
+    assert capsys.readouterr().out == "accepted: first: pass\n"
+    await until(lambda: rig.document(PUMP, "order/po-1--u3").get("flags") == [])
+    assert await rig.ask(complete, "r-2", order_id="PO-1") == ("accepted", "PO-1 is completed")
+    (verdict,) = rig.said(f"{CELL}/_event/verdict")
+    assert (verdict["operator"], verdict["specification"]) == ("operator", "pump-a/press/7")

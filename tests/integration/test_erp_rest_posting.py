@@ -156,7 +156,36 @@ async def test_a_kill_in_the_middle_of_a_request_is_a_time_out_too(
     release.set()
     again = Outbox(erp.url, tmp_path)
     assert [post.state for post in again.all()] == ["unsure"]
-    assert await again.after() == ["sent"]
+    assert await again.after(TIMEOUT_MS) == ["sent"]
+    again.store.close()
+    assert books.twice == []
+
+
+@bounded
+async def test_a_request_that_outlives_a_kill_is_not_sent_beside_itself(
+    outbox: Outbox, books: Books, erp: Counterpart, tmp_path: Path
+) -> None:
+    asked_for, release, taken = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(asked: Asked) -> Said:
+        books.trouble = None
+        asked_for.set()
+        release.wait(10)
+        said = books.take(asked)
+        taken.set()
+        return said
+
+    books.trouble = slow
+    outbox.put(confirmation())
+    step = asyncio.create_task(outbox.poster.step())
+    await asyncio.to_thread(asked_for.wait, 10)
+    step.cancel()
+    await asyncio.wait({step})
+    again = Outbox(erp.url, tmp_path)
+    assert await again.after(TIMEOUT_MS - 1) == ["unsure"], "it is at work there, for all we know"
+    release.set()
+    await asyncio.to_thread(taken.wait, 10)
+    assert await again.after(1) == ["sent"]
     again.store.close()
     assert books.twice == []
 

@@ -24,14 +24,13 @@ KINDS = {"oee", "oee-shift", "oee-day", "oee-item", "oee-order"}
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hub(shared_location: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stopped hub after 16 minutes over a shift edge."""
     root = tmp_path_factory.mktemp("hub")
-    location = f"duckdb://{root / 'store.duckdb'}"
     folder = Folder(root)
-    write_connection(folder, {"store": location})
+    write_connection(folder, {"store": shared_location})
     folder.plant.write_text(example_plant().model_dump_json())
-    store = open_store(location, lambda: BEFORE_TWO_MS)
+    store = open_store(shared_location, lambda: BEFORE_TWO_MS)
     history = PlantHistory(store, BEFORE_TWO_MS)
     history.run(16 * MINUTE_MS)
     store.close()
@@ -40,9 +39,10 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(hub: Path) -> dict[str, Document]:
+def shown(hub: Path, shared_location: str) -> dict[str, Document]:
     """The documents of OEE that the hub shows."""
-    with open_reader(f"duckdb://{hub / 'store.duckdb'}") as reader:
+    assert hub.exists()
+    with open_reader(shared_location) as reader:
         newest = queries.newest(reader)
     chosen = (t for t in newest if parse_topic(t).kind == "_state" and parse_topic(t).name in KINDS)
     return {topic: json.loads(newest[topic]) for topic in chosen}
@@ -53,15 +53,17 @@ def uns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return Cli(monkeypatch, capsys)
 
 
-def explained(hub: Path, topic: str, document: Document) -> Behind:
-    with open_reader(f"duckdb://{hub / 'store.duckdb'}") as reader:
+def explained(location: str, topic: str, document: Document) -> Behind:
+    with open_reader(location) as reader:
         return behind(reader, topic, document)
 
 
-def test_every_document_is_what_its_intervals_give(hub: Path, shown: dict[str, Document]) -> None:
+def test_every_document_is_what_its_intervals_give(
+    shared_location: str, shown: dict[str, Document]
+) -> None:
     kinds = Counter[str]()
     for topic, document in shown.items():
-        found = explained(hub, topic, document)
+        found = explained(shared_location, topic, document)
         assert found.differences == (), topic
         assert len(found.intervals) == found.closed
         assert len({one.id for one in found.intervals}) == found.closed
@@ -71,17 +73,17 @@ def test_every_document_is_what_its_intervals_give(hub: Path, shown: dict[str, D
 
 
 def test_what_does_not_follow_from_intervals_is_named(
-    hub: Path, shown: dict[str, Document]
+    shared_location: str, shown: dict[str, Document]
 ) -> None:
     topic = next(t for t in shown if "/oee-shift/" in t and t.startswith(MILL))
     document = shown[topic]
     wrong = {**document, "oee": 0.99, "sums": {**document["sums"], "pq": 0}}
-    found = explained(hub, topic, wrong)
+    found = explained(shared_location, topic, wrong)
     assert (found.differences[0].shown, found.differences[0].recomputed) == (0.99, document["oee"])
     assert [one.field for one in found.differences] == ["oee", "sums"]
     behind_it = document["intervals"]
     fewer = {**document, "intervals": {**behind_it, "closed": behind_it["closed"] + 1}}
-    (missing,) = explained(hub, topic, fewer).differences
+    (missing,) = explained(shared_location, topic, fewer).differences
     closed = behind_it["closed"]
     assert (missing.field, missing.shown, missing.recomputed) == ("intervals", closed + 1, closed)
 

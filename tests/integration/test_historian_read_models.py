@@ -17,7 +17,7 @@ from tests.speech import (
     state,
     tag,
 )
-from uns.historian import queries
+from uns.historian import queries, walks
 from uns.historian.errors import QueryRefused
 from uns.historian.reader import Reader, open_reader
 from uns.historian.store import open_store
@@ -166,7 +166,7 @@ def test_trace_goes_both_ways_at_any_depth(told: Told) -> None:
     for pair in ("bar blank", "bolt pump", "blank part", "part pump", "pump box", "box pallet"):
         told.edge(pair)
     with told.reader as reader:
-        found = queries.trace(reader, "part")
+        found = walks.trace(reader, "part")
     assert [(e["id"], e["depth"]) for e in found["contents_of"]] == [("blank", 1), ("bar", 2)]
     assert [(e["id"], e["depth"]) for e in found["where_used"]] == [
         ("pump", 1),
@@ -190,9 +190,9 @@ def test_trace_ends_on_cycles_and_shows_each_edge_once(told: Told) -> None:
     for pair in ("a b", "b c", "c a", "a c", "d d"):
         told.edge(pair)
     with told.reader as reader:
-        found = queries.trace(reader, "a")
-        alone = queries.trace(reader, "d")
-        nobody = queries.trace(reader, "a' OR 1=1 --")
+        found = walks.trace(reader, "a")
+        alone = walks.trace(reader, "d")
+        nobody = walks.trace(reader, "a' OR 1=1 --")
     assert sorted((e["input_id"], e["output_id"]) for e in found["where_used"]) == [
         ("a", "b"),
         ("a", "c"),
@@ -217,14 +217,14 @@ def test_trace_through_a_long_chain(told: Told) -> None:
         )
     )
     with told.reader as reader:
-        assert queries.trace(reader, "n1")["where_used"][-1]["depth"] == 300
+        assert walks.trace(reader, "n1")["where_used"][-1]["depth"] == 300
 
 
 def test_trace_tells_the_verdicts_of_a_lot(told: Told) -> None:
     body = {"sample_id": "S1", "verdict": "pass", "lot": "L1", "characteristics": []}
     told.processor("verdict", body)
     with told.reader as reader:
-        assert [v["verdict"] for v in queries.trace(reader, "L1")["verdicts"]] == ["pass"]
+        assert [v["verdict"] for v in walks.trace(reader, "L1")["verdicts"]] == ["pass"]
 
 
 def interval(element: str, start_ms: int, end_ms: int, **counts: int) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """OEE from history by the plant's policy: what a line goes by, and whether unknown time counts."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,10 +25,9 @@ def changed(line: dict[str, Any], policy: dict[str, Any]) -> Plant:
 
 
 @pytest.fixture(scope="module")
-def location(tmp_path_factory: pytest.TempPathFactory) -> str:
+def filled(shared_location: str) -> str:
     """The mill ran for 6 of 10 minutes, and was unknown for 2; the line ran for 5 of its own."""
-    where = tmp_path_factory.mktemp("store") / "store.duckdb"
-    recorded = Recorded(f"duckdb://{Path(where)}")
+    recorded = Recorded(shared_location)
     told = [
         (MILL, interval("apt", 0, 6)),
         (MILL, interval("unknown", 6, 8)),
@@ -44,7 +42,7 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> str:
         )
     )
     recorded.store.close()
-    return recorded.location
+    return shared_location
 
 
 def interval(element: str, from_min: int, to_min: int) -> dict[str, Any]:
@@ -62,23 +60,23 @@ def asked(location: str, plant: Plant, path: str = LINE) -> Oee:
         return oee(reader, plant, path, period(NOON, NOON + 10 * MINUTE_MS), "line")
 
 
-def test_a_line_with_a_time_of_its_own_is_counted_by_it(location: str) -> None:
-    by_mill = asked(location, example_plant())
+def test_a_line_with_a_time_of_its_own_is_counted_by_it(filled: str) -> None:
+    by_mill = asked(filled, example_plant())
     assert (by_mill.method, by_mill.cells, by_mill.total.availability) == (
         "bottleneck",
         (MILL,),
         0.75,
     )
-    own = asked(location, changed({"line_method": "first-down"}, {}))
+    own = asked(filled, changed({"line_method": "first-down"}, {}))
     assert (own.method, own.cells, own.total.availability) == ("first-down", (LINE,), 0.5)
     assert own.policy_id == "iso22400-bottleneck-1+first-down"
     assert [group.key for group in own.groups] == [LINE]
-    area = asked(location, changed({"line_method": "first-down"}, {}), AREA)
+    area = asked(filled, changed({"line_method": "first-down"}, {}), AREA)
     assert [(group.key, group.availability) for group in area.groups] == [(LINE, 0.5)]
 
 
-def test_unknown_time_counts_where_the_policy_says_so(location: str) -> None:
-    counted = asked(location, changed({}, {"unknown_time": "counted"}))
+def test_unknown_time_counts_where_the_policy_says_so(filled: str) -> None:
+    counted = asked(filled, changed({}, {"unknown_time": "counted"}))
     assert counted.total.availability == pytest.approx(0.6)
     assert counted.total.sums["pbt_ms"] == 10 * MINUTE_MS
     assert counted.policy_id == "iso22400-bottleneck-1+unknown-counted"

@@ -11,7 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.brokers import RunningBroker, bounded, collect, free_port, unique, until
 from uns.mqtt import link
 from uns.mqtt.broker import wait_until_ready
-from uns.mqtt.client import BATCH, V5, V311, MqttClient
+from uns.mqtt.client import BATCH, MqttClient
 from uns.mqtt.errors import (
     Closed,
     LoginRefused,
@@ -29,6 +29,7 @@ from uns.mqtt.message import (
     Session,
     Will,
 )
+from uns.mqtt.paho_setup import V5, V311
 
 versions = pytest.mark.parametrize("protocol", [V311, V5])
 

@@ -114,6 +114,9 @@ def test_it_tells_what_the_history_answers(told: Told) -> None:
     assert {series.characteristic for series in facts.series} >= {"bore", "weight"}
     assert f"{len(facts.series[0].measurements)} values, mean" in text
     assert f"{facts.health.samples:,} samples" in text
+    (bore,) = [chart for chart in facts.controls if chart.characteristic == "bore"]
+    assert "bore (mm) of housing-a at mill" in text
+    assert f"point {bore.points[-1].number}, " in text
 
 
 def test_a_browser_draws_it(file: Path, tmp_path: Path) -> None:

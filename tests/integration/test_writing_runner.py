@@ -14,8 +14,9 @@ from tests.brokers import RunningBroker, bounded, unique, until
 from uns.codec import Codec
 from uns.model.observation import Link, Observation, Reading, SetPoint, Written
 from uns.model.plant import Plant
-from uns.mqtt.client import V5, MqttClient
+from uns.mqtt.client import MqttClient
 from uns.mqtt.message import Message
+from uns.mqtt.paho_setup import V5
 from uns.runtime.bridge import WRITES_KEY, BridgeRunner, BridgeWiring, WriteBack
 from uns.runtime.errors import OutboxFull
 from uns.runtime.gate import Gate

@@ -33,6 +33,11 @@ items = st.none() | st.sampled_from(ITEMS)
 counts = st.integers(0, 20)
 quantities = st.one_of(st.integers(0, 40).map(lambda n: n / 8), st.floats(0, 1e6, allow_nan=False))
 stop_ids = _near.map(lambda ms: f"{to_dotted(tuple(plant().cells)[1])}-{ms}") | WORDS
+inspection_ids = st.builds(
+    lambda cell, number: f"{to_dotted(cell)}-{number}",
+    st.sampled_from(tuple(plant().cells)[:3]),
+    st.integers(1, 6),
+)
 values = st.none() | st.floats(-1e6, 1e6) | st.sampled_from([39.98, 40.02, 12, 119.8])
 
 
@@ -73,8 +78,46 @@ AT_A_CELL: dict[str, SearchStrategy[Row]] = {
         values=st.dictionaries(
             st.sampled_from(["bore", "flatness", "cut_length", "torque", "other"]), values
         ),
+        uncertain=st.lists(st.sampled_from(["bore", "torque"]), max_size=2),
         order_id=order_ids,
         item=items,
+    ),
+    "operation-gated": _fields(
+        "operation-gated",
+        orders=st.lists(
+            st.fixed_dictionaries(
+                {
+                    "order_id": st.sampled_from([ORDERS[0], *ORDERS]),
+                    "inspections": st.sampled_from([["first-article"], ["hourly", "lot"]]),
+                }
+            ),
+            max_size=3,
+        ),
+    ),
+    "inspection-commanded": _fields(
+        "inspection-commanded",
+        request_id=st.sampled_from(["r-1", "r 2/ä"]) | WORDS,
+        command=st.sampled_from(["record", "record", "cancel", "resume"]),
+        inspection_id=inspection_ids,
+        values=st.none()
+        | st.dictionaries(
+            st.sampled_from(["bore", "flatness", "torque"]), st.sampled_from([9.5, 12.0, 40.0])
+        ),
+        inspected=st.none() | st.integers(1, 20),
+        nonconforming=st.none() | st.integers(0, 5),
+        defects=st.lists(
+            st.fixed_dictionaries({"code": st.sampled_from(["scratch", "dent"])}), max_size=2
+        ),
+        reason=st.none() | WORDS,
+    ),
+    "chart-commanded": _fields(
+        "chart-commanded",
+        request_id=st.sampled_from(["r-1", "r 2/ä"]) | WORDS,
+        command=st.sampled_from(["exclude", "freeze", "restart"]),
+        characteristic=st.sampled_from(["bore", "torque", "flatness"]) | WORDS,
+        item=st.sampled_from(["housing-a", "pump-a"]) | WORDS,
+        points=st.lists(st.integers(1, 6), max_size=3),
+        reason=WORDS,
     ),
     "stop-commanded": _fields(
         "stop-commanded",

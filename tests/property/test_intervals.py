@@ -42,6 +42,17 @@ RULES: dict[str, Row] = {
     "as it comes": {},
     "all counted": {"policy": {"planned_stops": "counted", "unknown_time": "counted"}},
     "one shift": {"sites": {"berlin": {"shifts": {"late": None, "night": None}}}},
+    "breaks": {
+        "sites": {
+            "berlin": {
+                "shifts": {
+                    "early": {"breaks": ["06:00-06:10", "09:00-09:15", "12:30-13:00"]},
+                    "late": {"breaks": ["21:45-22:00"]},
+                    "night": {"breaks": ["23:50-00:20", "02:15-02:45"]},
+                }
+            }
+        }
+    },
     "key cell": on_the_line(line_method="key-cell", key_cell="wash"),
     "first down": on_the_line(line_method="first-down"),
     "parallel": on_the_line(line_method="parallel", running_min=2),

@@ -25,9 +25,9 @@ from uns.mqtt.broker_config import (
     render_password_file,
     render_readme_table,
 )
-from uns.mqtt.client import SESSION_EXPIRY_S
 from uns.mqtt.errors import BrokerMissing
 from uns.mqtt.message import PAYLOAD_BYTES_MAX, RECEIVE_WINDOW
+from uns.mqtt.paho_setup import SESSION_EXPIRY_S
 
 EXPLAINED = Path(__file__).parents[2] / "broker"
 SALT = bytes(range(12))

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from uns.model.calendar import END_OF_TIME_MS, Calendar, Shift
 
@@ -20,6 +21,11 @@ def calendar(**shifts: tuple[str, int]) -> Calendar:
         "Europe/Berlin",
         {name: Shift(rrule=rule, duration_min=length) for name, (rule, length) in shifts.items()},
     )
+
+
+def with_breaks(rule: str, length: int, *breaks: str) -> Calendar:
+    shift = Shift(rrule=rule, duration_min=length, breaks=breaks)
+    return Calendar("Europe/Berlin", {"shift": shift})
 
 
 THREE = calendar(
@@ -205,3 +211,52 @@ def test_the_years_of_a_calendar_are_2024_to_2099() -> None:
     inside, outside = ("2024-01-01T00:00", "2099-12-31T23:59"), ("2023-12-31T23:59", "2100-01-01")
     assert all(THREE.covers(ms(text)) for text in inside)
     assert not any(THREE.covers(ms(text)) for text in outside)
+
+
+NIGHT = with_breaks(DAILY.format(22), 480, "23:50-00:20", "02:15-02:45")
+
+
+@pytest.mark.parametrize(
+    ("at", "is_break"),
+    [
+        ("2026-11-23T23:49:59", False),
+        ("2026-11-23T23:50", True),
+        ("2026-11-24T00:19:59", True),
+        ("2026-11-24T00:20", False),
+        ("2026-11-24T02:30", True),
+        ("2026-11-24T12:00", False),
+    ],
+)
+def test_a_break_lies_in_its_shift_also_behind_midnight(at: str, is_break: bool) -> None:  # noqa: FBT001 - a row
+    assert NIGHT.is_break(ms(at)) is is_break
+
+
+@pytest.mark.parametrize("evening", ["2026-03-28", "2026-10-24", "2026-11-23"])
+def test_a_break_has_its_minutes_whatever_clocks_do(evening: str) -> None:
+    window = NIGHT.window_at(ms(f"{evening}T22:00"))
+    assert [end - start for start, end in window.breaks] == [30 * 60_000] * 2
+    assert all(window.start_ms <= start < end <= window.end_ms for start, end in window.breaks)
+
+
+def test_the_edges_of_breaks_are_those_behind_an_instant_in_its_shift() -> None:
+    opens, first = ms("2026-11-23T22:00"), ms("2026-11-23T23:50")
+    edges = NIGHT.break_edges(opens, ms("2026-11-25T00:00"))
+    assert edges[:2] == [first, first + 30 * 60_000]
+    assert len(edges) == 4
+    assert NIGHT.break_edges(first, first + 1) == []
+    assert NIGHT.break_edges(opens, first) == [first]
+    assert THREE.break_edges(opens, ms("2026-11-25T00:00")) == []
+
+
+def test_a_shift_that_is_cut_short_cuts_its_break() -> None:
+    early = Shift(rrule=DAILY.format(6), duration_min=480, breaks=("09:45-10:15", "12:00-12:30"))
+    late = Shift(rrule=DAILY.format(10), duration_min=480)
+    both = Calendar("Europe/Berlin", {"early": early, "late": late})
+    window = both.window_at(ms("2026-11-23T07:00"))
+    assert window.breaks == ((ms("2026-11-23T09:45"), ms("2026-11-23T10:00")),)
+
+
+@pytest.mark.parametrize("text", ["9:00-9:15", "24:00-24:15", "09:00", "09:60-10:00", ""])
+def test_what_is_no_break_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        Shift(rrule=DAILY.format(6), duration_min=480, breaks=(text,))

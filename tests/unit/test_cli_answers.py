@@ -42,6 +42,8 @@ def test_every_answer_about_a_stopped_hub_is_json(uns: Cli, stopped_hub: Folder)
     (edge,) = uns("trace", "box", *where).json["contents_of"]
     assert (edge["id"], edge["quantity"], edge["depth"]) == ("[/bar]", 2, 1)
     assert uns("trace", "nothing", *where).json["where_used"] == []
+    related = {"id": "box", "contents_of": ["[/bar]"], "where_used": [], "truncated": []}
+    assert uns("trace", "box", "--ids", *where).json == related
     assert uns("oee", *where).json == {LINE: {"summary": "rev 1", **OEE, "rev": 1}}
     (sample,) = uns("history", f"{MILL}/_tag/tag-0", "--from", "1970-01-01", *where).json
     assert (sample["at_ms"], sample["value"], sample["unit"]) == (NOON, 1.5, "rpm")
@@ -54,6 +56,10 @@ def test_every_answer_about_a_stopped_hub_is_json(uns: Cli, stopped_hub: Folder)
 def test_tables_show_every_character_and_every_column(uns: Cli, stopped_hub: Folder) -> None:
     where = ("--data", stopped_hub.root)
     assert "[/bar]" in uns("trace", "box", *where).out
+    which = uns("trace", "box", "--ids", *where).out
+    assert "box contains 1:" in which
+    assert "[/bar]" in which
+    assert "nothing on record about 'none'" in uns.fails(1, "trace", "none", "--ids", *where)
     sql = f"select '[red]x[/]' as a, ':smile:' as b, '{'long ' * 30}' as c"
     shown = uns("query", sql, *where).out
     assert "[red]x[/]" in shown

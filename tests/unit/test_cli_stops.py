@@ -1,10 +1,11 @@
-"""The commands about stops and losses: as JSON and as tables, and what they refuse."""
+"""The commands about stops, losses and energy: as JSON and as tables, and what they refuse."""
 
+import json
 from typing import Any
 
 import pytest
 
-from tests.speech import LINE, MILL, NOON, new_writer, output, record
+from tests.speech import LINE, MILL, NOON, new_writer, output, record, tag
 from tests.terminal import Cli
 from uns.cli.folder import Folder
 from uns.cli.run import store_url
@@ -89,3 +90,18 @@ def test_the_bottleneck_is_named_with_its_reason(uns: Cli, past: Folder) -> None
     shown = uns("bottleneck", "housing", *window(past)).out
     assert "mill was active 100.0% of its planned busy time" in shown
     assert "no line" in uns.fails(2, "bottleneck", "mill", *window(past))
+
+
+def test_energy_is_shown_for_each_good_piece(uns: Cli, past: Folder) -> None:
+    assert "0 tags of role energy" in uns.fails(2, "energy", "mill", *window(past))
+    plant: dict[str, Any] = json.loads(past.plant.read_text())
+    cells = plant["sites"]["berlin"]["areas"]["machining"]["lines"]["housing"]["cells"]
+    cells["mill"]["tags"]["tag-0"] |= {"unit": "kWh", "role": "energy"}
+    past.plant.write_text(json.dumps(plant))
+    store = open_store(store_url("duckdb", past.root), lambda: NOON)
+    record(new_writer(store), tag(4.5, NOON + MINUTE_MS), tag(7.2, NOON + 3 * MINUTE_MS))
+    store.close()
+    found = uns("energy", "mill", *window(past), "--json").json["total"]
+    assert found["kwh"] == pytest.approx(5.7)
+    assert found["kwh_per_good"] == pytest.approx(5.7 / found["good"])
+    assert "5.70" in uns("energy", "mill", *window(past)).out

@@ -231,5 +231,7 @@ def test_every_command_says_how_it_is_called() -> None:
         "order/{command}",
         "stop/{command}",
         "kanban/{command}",
+        "chart/{command}",
+        "inspection/{command}",
         "write/{tag}",
     }

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bridges.erp.mapping import MappingRules
 from bridges.erp.rules_file import read_rules
 from tests.example import ROOT
 from tests.simulated import example_plant
-from uns.cli.erp_check import examined
+from uns.cli.erp_check import Way, examined
 
 PLANT = example_plant()
 FOLDERS = sorted(path.parent for path in (ROOT / "tests/golden/erp").glob("*/expected.json"))
@@ -19,8 +18,8 @@ FOLDERS = sorted(path.parent for path in (ROOT / "tests/golden/erp").glob("*/exp
 def test_case(folder: Path) -> None:
     (file,) = folder.glob("input.*")
     mapping = folder / "mapping.yaml"
-    rules = read_rules(mapping) if mapping.exists() else MappingRules()
-    kind, lines = examined(file, rules, PLANT)
+    way = Way(read_rules(mapping)) if mapping.exists() else Way()
+    kind, lines = examined(file, way, PLANT)
     found = {"format": kind, "orders": [line._asdict() for line in lines]}
     assert json.loads(json.dumps(found)) == json.loads((folder / "expected.json").read_text())
     assert (folder / "README.md").read_text().startswith("# ")

@@ -12,14 +12,13 @@ from bridges.erp_rest.confirmation import (
     MATERIALS_MAX,
     Account,
     Confirmation,
-    Rules,
     ended,
     has_news,
-    tell,
     with_consumed,
     with_document,
     with_interval,
 )
+from bridges.erp_rest.telling import Rules, tell
 from uns.model.events import Consumed, OeeInterval
 
 LINE = "acme/berlin/machining/housing"

@@ -28,11 +28,13 @@ def test_the_table_is_what_its_snippet_prints() -> None:
     assert printed.strip() in TEXT
 
 
-def test_the_sample_is_valid() -> None:
-    (sample,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
-    (bridge,) = YAML(typ="safe").load(sample)["bridges"].values()
-    assert bridge.pop("protocol") == "erp-rest"
-    ErpRestSettings.model_validate(bridge)
+def test_the_samples_are_valid() -> None:
+    samples = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    for sample in samples:
+        (bridge,) = YAML(typ="safe").load(sample)["bridges"].values()
+        assert bridge.pop("protocol") == "erp-rest"
+        ErpRestSettings.model_validate(bridge)
+    assert len(samples) == 2
 
 
 def test_the_confirmation_shown_is_what_a_counterpart_gets() -> None:

@@ -37,7 +37,8 @@ def test_the_example_plant_is_sound() -> None:
 
 
 def test_a_cell_and_a_tag_may_be_read_by_other_bridges_than_their_line() -> None:
-    meter = "meter: {bridge: plc-assembly, unit: kWh, source: {address: 500, type: uint32}}"
+    source = "source: {address: 500, type: uint32}"
+    meter = f"meter: {{role: energy, bridge: plc-assembly, unit: kWh, {source}}}"
     text = changed("title: Saw", "title: Saw\n                bridge: packing-edge")
     first = "cycle-time: {unit: ms"
     text = text.replace(first, f"{meter}\n                  {first}", 1)
@@ -110,6 +111,30 @@ FAULTS: list[tuple[str, str, str, str]] = [
         "role 'good_count' belongs to what reads the cell, 'plc-machining'",
     ),
     ("Europe/Berlin", "Europe/Belin", "time_zone", "unknown time zone 'Europe/Belin'"),
+    (
+        "duration_min: 480",
+        'duration_min: 480\n        breaks: ["13:50-14:10"]',
+        "breaks",
+        "the break at 13:50 does not lie in the shift, 06:00 to 14:00",
+    ),
+    (
+        "duration_min: 480",
+        'duration_min: 480\n        breaks: ["05:00-05:10"]',
+        "breaks",
+        "the break at 05:00 does not lie in the shift",
+    ),
+    (
+        "duration_min: 480",
+        'duration_min: 480\n        breaks: ["09:10-09:30", "09:00-09:15"]',
+        "breaks",
+        "the break at 09:10 begins before the one in front of it is over",
+    ),
+    (
+        "cycle-time: {unit: ms",
+        "cycle-time: {role: energy, unit: ms",
+        "role: energy",
+        "needs 'unit: kWh'",
+    ),
     ("FREQ=DAILY;BYHOUR=6", "FREQ=DALY;BYHOUR=6", "rrule", "not an RRULE (RFC 5545)"),
     ("{housing-a: 900, ", "{housing-x: 1, ", "housing-x", "unknown item 'housing-x' (did you"),
     (

@@ -43,6 +43,7 @@ LINE_OF = {
     "order-progress": PUMP,
     "genealogy": PUMP,
     "kanban": PUMP,
+    "spc": HOUSING,
 }
 
 

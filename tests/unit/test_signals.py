@@ -61,6 +61,22 @@ def test_pieces_between_two_counter_values(
     assert delta(base, value, rollover) == pieces
 
 
+@pytest.mark.parametrize(
+    ("base", "value", "rollover", "pieces"),
+    [
+        (500, 90, None, 90),  # reset
+        (500, 91, None, 0),  # set: a base line again
+        (500, 9_000, None, 8_500),  # a rise always counts
+        (65_000, 60, 65_536, 596),  # turned over
+        (None, 5, None, 0),
+    ],
+)
+def test_a_counter_that_falls_to_more_than_a_reset_can_show_was_set(
+    base: int | None, value: int, rollover: int | None, pieces: int
+) -> None:
+    assert delta(base, value, rollover, reset_max=90) == pieces
+
+
 @given(st.lists(st.integers(0, 4_000), max_size=20))
 def test_a_counter_that_rolls_over_loses_no_piece(steps: list[int]) -> None:
     total, readings = 0, [batch(MILL, good=0)]

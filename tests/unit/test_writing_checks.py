@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from tests.example import WASH, plant
 from uns.model.commands import WriteTag
 from uns.model.observation import Reading, Scalar, SetPoint
-from uns.model.plant import Cell, TagSpec, Writable
+from uns.model.plant import Cell, TagSpec
+from uns.model.writable import Writable
 from uns.model.writing import Situation, check
 
 NOW_MS = 100_000

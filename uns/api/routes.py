@@ -15,10 +15,15 @@ from uns.api.instants import Instant
 from uns.api.limits import DAY_MS, LIMIT_DEFAULT, Filter, Limit, Paged, Place, Text, Topic, Window
 from uns.api.places import Node, nodes
 from uns.historian.gaps import gaps as missing_events
+from uns.historian.history import bottleneck as holding_back
 from uns.historian.history import downtime as stops
+from uns.historian.history import energy as metered
 from uns.historian.history import genealogy, orders, spc, states, values
+from uns.historian.history import losses as lost
 from uns.historian.history import oee as kpi
+from uns.historian.history import reliability as failures
 from uns.historian.history.period import PAGE_MAX, Page
+from uns.historian.walks import Direction
 
 STEP_MS_MAX: Final = 366 * DAY_MS
 
@@ -156,6 +161,34 @@ def oee(context: Given, record: Record, path: Place, window: Window, by: kpi.By 
     return kpi.oee(record, context.plant, path, window, by)
 
 
+@router.get("/losses")
+def losses(context: Given, record: Record, path: Place, window: Window) -> lost.LossTree:
+    """The six big losses of a place in minutes and pieces, the biggest first, with reasons."""
+    return lost.loss_tree(record, context.plant, path, window)
+
+
+@router.get("/reliability")
+def reliability(
+    context: Given, record: Record, path: Place, window: Window
+) -> failures.Reliability:
+    """MTBF, MTTF and MTTR of the cells at or below a place, and of all of them together."""
+    return failures.reliability(record, context.plant, path, window)
+
+
+@router.get("/bottleneck")
+def bottleneck(
+    context: Given, record: Record, path: Place, window: Window
+) -> holding_back.Bottleneck:
+    """Which cell holds a line back, and what says so: the load of each of its cells."""
+    return holding_back.bottleneck(record, context.plant, path, window)
+
+
+@router.get("/energy")
+def energy(context: Given, record: Record, path: Place, window: Window) -> metered.Energy:
+    """What the meters of a place counted in kWh, and what of it for each good piece."""
+    return metered.energy(record, context.plant, path, window)
+
+
 @router.get("/orders")
 def all_orders(  # noqa: PLR0913 - the parameters of the path
     *,
@@ -190,6 +223,14 @@ def trace(
 ) -> genealogy.Trace:
     """What a lot or unit contains and where it went, at any depth."""
     return genealogy.trace(record, identifier, limit)
+
+
+@router.get("/related/{identifier:path}")
+def related(
+    record: Record, identifier: Text, page: Paged, direction: Direction = "where_used"
+) -> genealogy.Related:
+    """Which lots and units went into one, or which it went into: each once, the nearest first."""
+    return genealogy.related(record, identifier, direction, **page._asdict())
 
 
 @router.get("/spc")

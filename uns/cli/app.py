@@ -15,18 +15,23 @@ from uns.cli import report as reporting
 from uns.cli import verify as verifying
 from uns.cli import write as writing
 from uns.cli.bridge import bridge_app
+from uns.cli.chart_app import chart_app
 from uns.cli.discover import discover_app
+from uns.cli.epcis_app import epcis_app
 from uns.cli.erp_app import erp_app
 from uns.cli.errors import CommandError, UsageError
 from uns.cli.export import export_app
 from uns.cli.folder import DEFAULT
 from uns.cli.grafana import grafana_app
 from uns.cli.hub import HubOptions
+from uns.cli.inspections_app import inspection_app
+from uns.cli.kanban_app import kanban_app
 from uns.cli.opcua import opcua_app
 from uns.cli.options import Data, Json, Namespace, read_plant
 from uns.cli.orders_app import order_app
 from uns.cli.output import note
 from uns.cli.run import RunOptions, run_hub, store_url
+from uns.cli.sampling_app import sampling_app
 from uns.cli.serve import serve
 from uns.cli.sparkplug import sparkplug_app
 from uns.cli.standby import worker as stand_by
@@ -59,12 +64,17 @@ app = typer.Typer(
 broker_app = typer.Typer(help="The broker.", rich_markup_mode=None)
 app.add_typer(order_app, name="order")
 app.add_typer(stops_app.stop_app, name="stop")
+app.add_typer(sampling_app, name="sampling")
+app.add_typer(inspection_app, name="inspection")
+app.add_typer(kanban_app, name="kanban")
+app.add_typer(chart_app, name="chart")
 app.add_typer(broker_app, name="broker")
 app.add_typer(sparkplug_app, name="sparkplug")
 app.add_typer(opcua_app, name="opcua")
 app.add_typer(discover_app, name="discover")
 app.add_typer(bridge_app, name="bridge")
 app.add_typer(erp_app, name="erp")
+app.add_typer(epcis_app, name="epcis")
 app.add_typer(export_app, name="export")
 app.add_typer(grafana_app, name="grafana")
 
@@ -230,11 +240,14 @@ def write(
 def trace(
     lot_or_unit: Annotated[str, typer.Argument(metavar="LOT_OR_UNIT")],
     *,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="Only which, each once, nearest first.")
+    ] = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Show where a lot or unit came from and went. At any depth, with quantities."""
-    reading.trace(lot_or_unit, data, as_json=as_json)
+    (reading.related if ids else reading.trace)(lot_or_unit, data, as_json=as_json)
 
 
 for _command, _example in (*history.COMMANDS, *stops_app.COMMANDS):

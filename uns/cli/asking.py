@@ -1,11 +1,17 @@
-"""A command and the answer to it. Does not know what is commanded."""
+"""A command to a running hub and the answer to it. Does not know what is commanded."""
 
 import asyncio
 import json
 import secrets
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
+import typer
+
 from uns.cli.errors import CommandError
+from uns.cli.folder import Folder, find_folder
+from uns.cli.output import print_json, say
 from uns.cli.subscribe import entered, visitor
 from uns.codec import encode_document
 from uns.mqtt.message import Address
@@ -38,3 +44,21 @@ async def ask(address: Address, place: str, command: str, body: dict[str, Any]) 
 def answered(address: Address, place: str, command: str, body: dict[str, Any]) -> dict[str, Any]:
     """`ask`, for a command line."""
     return asyncio.run(ask(address, place, command, body))
+
+
+def running(data: Path | None) -> Folder:
+    """The folder of a hub that runs; CommandError where none does."""
+    folder = find_folder(data)
+    if not folder.running:
+        raise CommandError(f"no hub runs on {folder.root}: start it with `uns demo` or `uns up`")
+    return folder
+
+
+def print_answer(reply: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what was answered; exit code 1 when it is refused."""
+    if as_json:
+        print_json(reply)
+    else:
+        say(f"{reply['outcome']}: {reply['reason']}")
+    if reply["outcome"] != "accepted":
+        raise typer.Exit(1)

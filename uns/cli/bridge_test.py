@@ -35,6 +35,10 @@ Told = Mapping[Key, Reading]
 COLUMNS: Final = ("tag", "address", "value", "unit", "quality", "age", "what to do")
 NOT_YET: Final = "BadWaitingForInitialData"
 """A server says so of a value that it will send soon."""
+HEARD: Final = {
+    "sparkplug": ": `uns sparkplug nodes` shows who is heard",
+    "mqtt": ": `uns bridge lint` shows what is heard",
+}
 _AGES: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 
 
@@ -100,7 +104,7 @@ def trial_of(endpoint: str, file: Path | None, data: Path | None) -> Trial:
     name = _meant(endpoint, plant)
     protocol = plant.bridges[name].protocol
     if protocol not in MEANS:
-        hint = ": `uns sparkplug nodes` shows who is heard" if protocol == "sparkplug" else ""
+        hint = HEARD.get(protocol, "")
         raise UsageError(f"{name} speaks {protocol}, which is not asked but heard{hint}")
     settings = PROTOCOLS[protocol].settings.model_validate(plant.bridges[name].settings)
     places = plant.served_by(name)

@@ -11,9 +11,10 @@ from uns.codec import Codec, encode_document
 from uns.model.observation import Observation, SetPoint
 from uns.model.plant import Bridge, Place, Plant
 from uns.mqtt.acl import bridge_user
-from uns.mqtt.client import V5, V311, MqttClient
+from uns.mqtt.client import MqttClient
 from uns.mqtt.goodbye import saying_goodbye
 from uns.mqtt.message import Message, Will
+from uns.mqtt.paho_setup import V5, V311
 from uns.runtime.bridge import WRITES_KEY, BridgeRunner, BridgeWiring, WriteBack
 from uns.runtime.clock import wall_ms
 from uns.runtime.gate import Gate
@@ -65,6 +66,13 @@ def _sparkplug(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     return observe(b.settings, b.places, b.context.clock, address, b.set_points, births)
 
 
+def _mqtt(b: BridgeContext) -> AsyncIterator[list[Observation]]:
+    from bridges.mqtt.client import observe
+
+    address, known = b.context.folder.address(bridge_user(b.name)), b.runner.known_fact
+    return observe(b.settings, b.context.plant, b.name, b.context.clock, address, known)
+
+
 def _sparkplug_edge(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     from bridges.sparkplug_edge.client import Hub, observe
 
@@ -92,6 +100,15 @@ def _erp_rest(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     return observe(b.settings, b.context.plant, Clocks(b.context.clock, wall_ms), hub)
 
 
+def _epcis(b: BridgeContext) -> AsyncIterator[list[Observation]]:
+    from bridges.epcis.client import observe
+    from bridges.epcis.mapping import terms_of
+
+    terms = terms_of(b.settings, b.context.plant, b.places)
+    folder = b.context.folder.root / b.settings.folder
+    return observe(b.settings, terms, b.context.clock, folder, b.runner.known_fact)
+
+
 def _desk(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     from bridges.desk.client import observe
 
@@ -102,10 +119,12 @@ OBSERVE: Final[dict[str, Observe]] = {
     "opcua": _opcua,
     "modbus": _modbus,
     "sparkplug": _sparkplug,
+    "mqtt": _mqtt,
     "sparkplug-edge": _sparkplug_edge,
     "erp": _erp,
     "desk": _desk,
     "erp-rest": _erp_rest,
+    "epcis": _epcis,
 }
 
 

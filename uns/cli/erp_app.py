@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uns.cli.options import Data, Json, Namespace
+from uns.cli.options import Data, Json, Namespace, read_plant
 
 erp_app = typer.Typer(help="Orders from and to an ERP.", rich_markup_mode=None)
 
@@ -19,11 +19,14 @@ def erp() -> None:
 
 
 @erp_app.command("check", epilog="Example: uns erp check orders.csv --mapping sap.yaml --dry-run")
-def check(
+def check(  # noqa: PLR0913 - the options of the command, each with its default
     file: Annotated[Path, typer.Argument(help="An order file: .json, .xml, .csv or .xlsx.")],
     *,
     mapping: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The mapping file of the bridge.")
+    ] = None,
+    xsd: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The XML Schema that B2MML must fit.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print each order as it is read.")
@@ -37,7 +40,8 @@ def check(
     """
     from uns.cli import erp_check  # noqa: PLC0415 - see the module's docstring
 
-    erp_check.run(file, mapping, namespace, dry_run=dry_run, as_json=as_json)
+    plant = read_plant(namespace)
+    erp_check.run(file, (mapping, xsd), plant, dry_run=dry_run, as_json=as_json)
 
 
 Bridge = Annotated[

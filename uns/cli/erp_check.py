@@ -12,8 +12,8 @@ from bridges.erp.formats import FORMATS, Content
 from bridges.erp.mapping import Kind, MappingRules
 from bridges.erp.office import Office, about, mapped
 from bridges.erp.rules_file import read_rules
+from bridges.erp.xsd import Schema, read_schema
 from uns.cli.errors import CommandError, UsageError
-from uns.cli.options import read_plant
 from uns.cli.output import print_json, say
 from uns.model.plant import Plant
 from uns.model.releasing import New, Refused, Repeated
@@ -29,11 +29,21 @@ class Line(NamedTuple):
     document: Any
 
 
+class Way(NamedTuple):
+    """How a file is read: the rules of its names, and the schema that B2MML must fit."""
+
+    rules: MappingRules = MappingRules()
+    schema: Schema | None = None
+
+
 def run(
-    file: Path, mapping: Path | None, namespace: Path | None, *, dry_run: bool, as_json: bool
+    file: Path, how: tuple[Path | None, Path | None], plant: Plant, *, dry_run: bool, as_json: bool
 ) -> None:
-    """Print what becomes of each order; exit code 1 when one is refused."""
-    kind, lines = examined(file, _rules(mapping), read_plant(namespace))
+    """Print what becomes of each order; exit code 1 when one is refused.
+
+    how: the mapping file and the schema's, if there are any.
+    """
+    kind, lines = examined(file, _way(*how), plant)
     if as_json:
         orders = [line._asdict() for line in lines]
         print_json({"file": str(file), "format": kind, "orders": orders})
@@ -43,16 +53,16 @@ def run(
         raise typer.Exit(1)
 
 
-def examined(file: Path, rules: MappingRules, plant: Plant) -> tuple[Kind, list[Line]]:
+def examined(file: Path, way: Way, plant: Plant) -> tuple[Kind, list[Line]]:
     """By which rules a file is read, and what becomes of each order in it.
 
     Raises UsageError for what is no order file, CommandError for one that cannot be read.
     """
     office, arrived = Office(plant, lambda: 0, lambda _prefix: {}), _arrived(file)
-    content = office.read(arrived, rules)
+    content = office.read(arrived, *way)
     if isinstance(content, Refused):
         raise CommandError(about(arrived, None, content))
-    return content.kind, _judged(office, arrived, content, rules)
+    return content.kind, _judged(office, arrived, content, way.rules)
 
 
 def _arrived(file: Path) -> Arrived:
@@ -65,9 +75,10 @@ def _arrived(file: Path) -> Arrived:
     return Arrived(file, raw[:FILE_BYTES_MAX], len(raw) > FILE_BYTES_MAX)
 
 
-def _rules(mapping: Path | None) -> MappingRules:
+def _way(mapping: Path | None, xsd: Path | None) -> Way:
     try:
-        return read_rules(mapping) if mapping else MappingRules()
+        rules = read_rules(mapping) if mapping else MappingRules()
+        return Way(rules, read_schema(xsd) if xsd else None)
     except ErpError as error:
         raise UsageError(str(error)) from None
 

@@ -1,11 +1,12 @@
 """The commands that ask the past: their options and help. What they do is lookback's."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from uns.cli import lookback, reading
+from uns.cli import lookback, plotting, reading
 from uns.cli.explain import explain
 from uns.cli.options import Data, Json
 from uns.historian.history import downtime as stops
@@ -147,12 +148,21 @@ def spc(  # noqa: PLR0913 - the options of the command, each with its default
     start: From = None,
     end: To = None,
     item: Annotated[str | None, typer.Option(help="Of this item only.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw its control chart to this .svg or .png instead.")
+    ] = None,
     limit: Limit = 1_000,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Show a characteristic with its limits. Chart statistics, capability and what breaks rules."""
+    """Show a characteristic with its limits. Chart statistics, capability and what breaks rules.
+
+    With --plot, the control chart that its specification asks for, as it was at --to.
+    """
     asked = lookback.Asked(cell, (start, end), data, as_json=as_json)
+    if plot is not None:
+        plotting.plotted(asked, characteristic, item, plot)
+        return
     lookback.spc(asked, characteristic, item, limit)
 
 

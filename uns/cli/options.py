@@ -11,6 +11,8 @@ from uns.cli.errors import UsageError
 from uns.cli.output import note
 from uns.model.namespace import NamespaceError, parse_namespace
 from uns.model.plant import Plant
+from uns.mqtt import server
+from uns.mqtt.message import Address
 
 Data = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="Data folder (default: the last used).")
@@ -48,6 +50,14 @@ def topic_filter(text: str) -> str:
     if not _FILTER.fullmatch(text):
         raise UsageError(f"{text!r} is no topic filter: use acme/# or acme/+/_tag/state")
     return text
+
+
+def address_of(url: str) -> Address:
+    """The broker that `--server` names; UsageError says how to write one."""
+    try:
+        return server.address_of(url)
+    except ValueError as error:
+        raise UsageError(f"--server: {error}") from None
 
 
 def iso(at_ms: int | None) -> str | None:

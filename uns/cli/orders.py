@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import typer
-
-from uns.cli.asking import answered
-from uns.cli.errors import CommandError, UsageError
-from uns.cli.folder import Folder, find_folder
+from uns.cli.asking import answered, print_answer, running
+from uns.cli.errors import UsageError
+from uns.cli.folder import Folder
 from uns.cli.options import instant_ms, read_text
-from uns.cli.output import print_json, say
 from uns.cli.subscribe import retained
 from uns.model.checks import did_you_mean
 from uns.model.order import OrderCommand
@@ -24,7 +21,7 @@ FILE_BYTES_MAX: Final = 60_000
 
 
 class Where(NamedTuple):
-    """The hub's folder, and the line if the order is not shown on any."""
+    """The hub's folder, and the line where it cannot be told from the name."""
 
     data: Path | None
     line: str | None
@@ -32,10 +29,10 @@ class Where(NamedTuple):
 
 def submit(file: Path, data: Path | None, *, as_json: bool) -> None:
     """Release an order; exit code 1 when it is refused."""
-    order, folder = _read(file), _running(data)
+    order, folder = _read(file), running(data)
     site = _site(folder.load_plant())
     reply = answered(folder.address("operator"), site, "order/release", {"order": order})
-    _print(reply, as_json=as_json)
+    print_answer(reply, as_json=as_json)
 
 
 def ask_for(
@@ -47,12 +44,12 @@ def ask_for(
     as_json: bool,
 ) -> None:
     """Ask the order's line for something; exit code 1 when it is refused."""
-    folder = _running(where.data)
+    folder = running(where.data)
     line = _line(folder, order_id, where.line)
     given = {name: value for name, value in fields.items() if value is not None}
     body = {"order_id": order_id, **given}
     reply = answered(folder.address("operator"), line, f"order/{command}", body)
-    _print(reply, as_json=as_json)
+    print_answer(reply, as_json=as_json)
 
 
 def due_ms(text: str | None) -> int | None:
@@ -75,22 +72,6 @@ def _line(folder: Folder, order_id: str, named: str | None) -> str:
         many = f"on {len(lines)} lines" if lines else "on no line"
         raise UsageError(f"{order_id} is shown {many}: name the line with --line")
     return lines[0]
-
-
-def _running(data: Path | None) -> Folder:
-    folder = find_folder(data)
-    if not folder.running:
-        raise CommandError(f"no hub runs on {folder.root}: start it with `uns demo` or `uns up`")
-    return folder
-
-
-def _print(reply: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(reply)
-    else:
-        say(f"{reply['outcome']}: {reply['reason']}")
-    if reply["outcome"] != "accepted":
-        raise typer.Exit(1)
 
 
 def _read(file: Path) -> Any:

@@ -18,7 +18,7 @@ from uns.cli.options import instant_ms, iso, topic_filter
 from uns.cli.output import note, print_json, print_table, say
 from uns.cli.store import open_store
 from uns.cli.subscribe import messages, retained
-from uns.historian import queries
+from uns.historian import queries, walks
 from uns.historian.reader import Reader, open_export
 from uns.model.path import matches
 from uns.model.plant import Plant
@@ -27,6 +27,8 @@ from uns.runtime.clock import load_clock
 
 HISTORY_DEFAULT_MS: Final = 3_600_000
 WIDTH_MAX: Final = 100
+TITLES: Final = ("contains", "was used in")
+"""Of the ways of a genealogy."""
 
 
 def tree(wanted: str | None, data: Path | None, *, as_json: bool) -> None:
@@ -85,22 +87,44 @@ async def _watch(
                 return
 
 
+def related(identifier: str, data: Path | None, *, as_json: bool) -> None:
+    """Print which lots and units a genealogy reaches, in both directions."""
+    with open_store(find_folder(data)) as reader:
+        found = {way: walks.related(reader, identifier, way) for way in walks.WAYS}
+    cut = [way for way, (_, truncated) in found.items() if truncated]
+    if as_json:
+        print_json(
+            {"id": identifier, **{w: ids for w, (ids, _) in found.items()}, "truncated": cut}
+        )
+        return
+    if not any(ids for ids, _ in found.values()):
+        raise CommandError(f"nothing on record about {identifier!r}")
+    for title, (ids, _) in zip(TITLES, found.values(), strict=True):
+        say(f"{identifier} {title} {len(ids)}:")
+        print_table(("id",), [(id_,) for id_ in ids])
+    _note_cut(cut)
+
+
 def trace(identifier: str, data: Path | None, *, as_json: bool) -> None:
     """Print both directions of a lot's or unit's genealogy."""
     with open_store(find_folder(data)) as reader:
-        found = queries.trace(reader, identifier)
+        found = walks.trace(reader, identifier)
     if as_json:
         print_json(found)
         return
     if not found["contents_of"] and not found["where_used"]:
         raise CommandError(f"nothing on record about {identifier!r}")
-    for title, key in (("contains", "contents_of"), ("was used in", "where_used")):
+    for title, way in zip(TITLES, walks.WAYS, strict=True):
         say(f"{identifier} {title}:")
-        rows = found[key]
+        rows = found[way]
         columns = list(rows[0]) if rows else []
         print_table(columns, [[row[c] for c in columns] for row in rows])
-    if found["truncated"]:
-        note(f"there is more than is shown: {', '.join(found['truncated'])}")
+    _note_cut(found["truncated"])
+
+
+def _note_cut(parts: Sequence[str]) -> None:
+    if parts:
+        note(f"there is more than is shown: {', '.join(parts)}")
 
 
 def oee(line: str | None, shift: str, data: Path | None, *, as_json: bool) -> None:

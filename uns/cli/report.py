@@ -37,7 +37,7 @@ def report(
         facts = gather(reader, plant, asked, selected_lines(plant, line))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     text = page(facts, f"uns-mes {version('uns-mes')}, made {now}")
-    _write(out, text)
+    write_whole(out, text.encode())
     if as_json:
         told = {"file": str(out), "bytes": len(text.encode()), "lines": len(facts.lines)}
         print_json({**told, "from_ms": asked.from_ms, "to_ms": asked.to_ms})
@@ -53,12 +53,12 @@ def _asked(window: tuple[str | None, str | None], now_ms: int) -> Period:
     return period(from_ms, to_ms)
 
 
-def _write(out: Path, text: str) -> None:
-    """A reader never sees half a report."""
+def write_whole(out: Path, content: bytes) -> None:
+    """Write a file of which a reader never sees half."""
     handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         Path(name).chmod(0o644)
         Path(name).replace(out)
     except BaseException:

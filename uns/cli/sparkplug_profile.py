@@ -6,11 +6,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
-from bridges.sparkplug.config import server_of
 from bridges.sparkplug.profile import Say, UnknownWord
 from bridges.sparkplug.profile_edge import EdgeOptions, EdgeProfile
 from bridges.sparkplug.profile_host import HostOptions, HostProfile
 from uns.cli.errors import UsageError
+from uns.cli.options import address_of
 from uns.cli.output import note, print_json
 from uns.mqtt.message import Address
 from uns.sparkplug.edge import EdgeNode
@@ -28,15 +28,6 @@ class Profile(Protocol):
 
     async def close(self) -> None:
         """Leave."""
-
-
-def address_of(url: str) -> Address:
-    """The broker that a URL names; UsageError says how to write one."""
-    try:
-        server = server_of(url)
-    except ValueError as error:
-        raise UsageError(f"--server: {error}") from None
-    return Address(server.host, server.port, server.username, server.password)
 
 
 def addresses_of(urls: Sequence[str] | None) -> list[Address]:

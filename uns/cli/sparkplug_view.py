@@ -14,9 +14,8 @@ from typing import Any, Final, NamedTuple
 from bridges.sparkplug.births import BirthFolder
 from uns.cli.errors import UsageError
 from uns.cli.folder import Folder, find_folder
-from uns.cli.options import iso, topic_filter
+from uns.cli.options import address_of, iso, topic_filter
 from uns.cli.output import note, print_json, print_table, say
-from uns.cli.sparkplug_profile import address_of
 from uns.cli.subscribe import messages
 from uns.mqtt.message import Address
 from uns.sparkplug.errors import SparkplugError

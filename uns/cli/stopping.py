@@ -1,12 +1,10 @@
-"""What `uns stop`, `uns losses`, `uns reliability` and `uns bottleneck` do."""
+"""What `uns stop`, `uns losses`, `uns reliability`, `uns bottleneck` and `uns energy` do."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import typer
-
-from uns.cli.asking import answered
+from uns.cli.asking import answered, print_answer, running
 from uns.cli.errors import CommandError, UsageError
 from uns.cli.folder import find_folder
 from uns.cli.live import per_cent
@@ -16,6 +14,7 @@ from uns.cli.output import print_json, print_table, say
 from uns.cli.reading import plant_time
 from uns.cli.store import open_store
 from uns.historian.history import bottleneck as of_bottleneck
+from uns.historian.history import energy as of_energy
 from uns.historian.history import losses as of_losses
 from uns.historian.history import reliability as of_reliability
 from uns.historian.history import stop_list
@@ -59,18 +58,11 @@ def command(
     name: str, stop_id: str, body: Mapping[str, Any], data: Path | None, *, as_json: bool
 ) -> None:
     """Ask for a change of a stop; exit code 1 when it is refused."""
-    folder = find_folder(data)
-    cell = cell_of(folder.load_plant(), stop_id)
-    if not folder.running:
-        raise CommandError(f"no hub runs on {folder.root}: start it with `uns demo` or `uns up`")
+    cell = cell_of(find_folder(data).load_plant(), stop_id)
+    folder = running(data)
     said = {"stop_id": stop_id, **{key: value for key, value in body.items() if value is not None}}
     reply = answered(folder.address("operator"), cell, f"stop/{name}", said)
-    if as_json:
-        print_json(reply)
-    else:
-        say(f"{reply['outcome']}: {reply['reason']}")
-    if reply["outcome"] != "accepted":
-        raise typer.Exit(1)
+    print_answer(reply, as_json=as_json)
 
 
 def instant(text: str, data: Path | None) -> int:
@@ -79,11 +71,11 @@ def instant(text: str, data: Path | None) -> int:
     return instant_ms(text, now_ms, now_ms)
 
 
-def cell_of(plant: Plant, stop_id: str) -> str:
-    """The cell that an id of a stop begins with."""
-    cells = [path for path in plant.cells if stop_id.startswith(f"{to_dotted(path)}-")]
+def cell_of(plant: Plant, given_id: str, kind: str = "stop") -> str:
+    """The cell that an id begins with, of a stop or of what else `uns <kind> list` shows."""
+    cells = [path for path in plant.cells if given_id.startswith(f"{to_dotted(path)}-")]
     if not cells:
-        raise UsageError(f"{stop_id!r} is no stop: `uns stop list` shows their ids")
+        raise UsageError(f"{given_id!r} is no {kind}: `uns {kind} list` shows their ids")
     return max(cells, key=len)
 
 
@@ -153,6 +145,27 @@ def bottleneck(asked: Asked) -> None:
     print_table(("cell", "active", *LOADS), rows)
     other = "" if found.cell in (None, found.configured) else f"; configured: {found.configured}"
     say(f"{found.cell or 'unknown'}: {found.reason}{other}")
+
+
+def energy(asked: Asked) -> None:
+    """Print what the meters of a place counted, and for each good piece."""
+    plant = asked.folder.load_plant()
+    with open_store(asked.folder) as reader:
+        where = place(plant, asked.what)
+        found = of_energy.energy(reader, plant, where, asked.period(DAY_MS))
+    if asked.as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    rows = [
+        (one.place, len(one.meters), *_kwh(one), f"{one.good:.0f}", per_cent(one.coverage))
+        for one in (*found.cells, found.total)
+    ]
+    print_table(("place", "meters", "kWh", "kWh a good piece", "good", "known"), rows)
+
+
+def _kwh(one: of_energy.Used) -> tuple[str | None, str | None]:
+    whole, each = one.kwh, one.kwh_per_good
+    return None if whole is None else f"{whole:.2f}", None if each is None else f"{each:.4f}"
 
 
 def _lasted(one: stop_list.Stop) -> str:

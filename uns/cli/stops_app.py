@@ -1,4 +1,4 @@
-"""The commands about stops and losses: their options and help. What they do is stopping's."""
+"""The commands about stops, losses and energy: options and help. What they do is stopping's."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -123,9 +123,22 @@ def bottleneck(
     stopping.bottleneck(Asked(line, (start, end), data, as_json=as_json))
 
 
+def energy(
+    place: Place = None,
+    *,
+    start: From = None,
+    end: To = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Show what meters counted, and for each good piece. Meters are tags of role `energy`."""
+    stopping.energy(Asked(place, (start, end), data, as_json=as_json))
+
+
 COMMANDS: Final[tuple[tuple[Callable[..., Any], str], ...]] = (
     (losses, "uns losses pump --from 7d"),
     (reliability, "uns reliability pump --from 30d"),
     (bottleneck, "uns bottleneck pump --from 8h"),
+    (energy, "uns energy pump --from 8h"),
 )
 """Each with an example."""

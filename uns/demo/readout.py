@@ -13,6 +13,7 @@ from uns.model.observation import Scalar
 from uns.model.plant import Place, TagSpec
 
 RUNNING: Final = "EXECUTE"
+KWH_PER_PIECE: Final = 0.04
 BEFORE_ROLLOVER: Final = {"good_count": 12, "scrap_count": 3, "rework_count": 2}
 CYCLE_UNIT: Final = "ms"
 AT_WORK: Final[Mapping[str, tuple[float, float]]] = {
@@ -76,6 +77,9 @@ _ROLES: Final[Mapping[str, Show]] = {
     "lot_out": lambda _p, _n, _t, state: state.lot_out,
     "fault": lambda _p, _n, _t, state: state.fault,
     "characteristic": lambda _p, _n, tag, state: state.measured.get(tag.characteristic or "", 0.0),
+    "energy": lambda _p, _n, _t, state: round(
+        KWH_PER_PIECE * (state.good + state.scrap + state.rework), 3
+    ),
     "value": lambda _p, _n, tag, state: _value(tag, state),
     "good_count": lambda _p, _n, tag, state: _counter(state.good, tag),
     "scrap_count": lambda _p, _n, tag, state: _counter(state.scrap, tag),

@@ -29,6 +29,7 @@ from uns.historian.errors import (
     QueryRefused,
     QueryTimeout,
     StoreUnavailable,
+    TooMuchMemory,
     one_line,
 )
 from uns.historian.quoting import literal
@@ -173,7 +174,7 @@ def _guarded(question: Question) -> Iterator[None]:
     except duckdb.PermissionException as error:
         raise QueryRefused(one_line(error)) from error
     except duckdb.OutOfMemoryException:
-        raise QueryRefused("it takes more memory than it may: ask for less at a time") from None
+        raise TooMuchMemory("it takes more memory than it may: ask for less at a time") from None
     except (duckdb.IOException, duckdb.FatalException, duckdb.ConnectionException) as error:
         raise StoreUnavailable(one_line(error)) from error
     except (duckdb.Error, UnicodeError) as error:

@@ -249,4 +249,4 @@ def _merge(db: DuckDBPyConnection, table: Table, rows: Sequence[tuple[Any, ...]]
 def _project(db: DuckDBPyConnection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """Bring staged rows to the read models."""
     for sql in projecting.due(table.name, rows):
-        db.execute(sql)
+        db.execute(projecting.DUCKDB.get(sql, sql))

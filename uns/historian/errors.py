@@ -9,6 +9,7 @@ HistorianError
 ├── ExtraMissing       the asker's: an optional library is not installed
 ├── OrderLost          the record's: it does not (yet) tell how a state came about
 ├── QueryRefused       the asker's: not one reading statement, or out of bounds
+│   └── TooMuchMemory  what it takes to answer is more than the store may use
 ├── QueryFailed        the asker's: the SQL does not run
 └── QueryTimeout       the bound's: it took too long and was stopped
 """
@@ -52,6 +53,10 @@ class QueryRefused(HistorianError):
     """Only one statement that reads is taken."""
 
 
+class TooMuchMemory(QueryRefused):
+    """The statement takes more memory than there is for one."""
+
+
 class QueryFailed(HistorianError):
     """The statement does not run: a name, a type, the syntax."""
 
@@ -61,7 +66,8 @@ class QueryTimeout(HistorianError):
 
 
 QUERY_ERRORS: Final = {
-    error.__name__: error for error in (StoreUnavailable, QueryRefused, QueryFailed, QueryTimeout)
+    error.__name__: error
+    for error in (StoreUnavailable, QueryRefused, TooMuchMemory, QueryFailed, QueryTimeout)
 }
 """The errors of a query by name, as they travel through the query port."""
 

@@ -14,15 +14,18 @@ from uns.historian.rows import EventRow, StateRow
 from uns.historian.stop_changes import STOP_CHANGE_KINDS, STOP_CHANGES
 from uns.model.events import IDENTIFIER_LENGTH_MAX
 
-EDGES: Final = """
-INSERT INTO edges
+_EDGES: Final = """
 SELECT
-    payload ->> 'input_id', payload ->> 'output_id',
+    payload ->> 'input_id' AS input_id, payload ->> 'output_id' AS output_id,
     CAST((payload ->> 'quantity') AS DOUBLE PRECISION), payload ->> 'unit',
     payload ->> 'order_id', path, at_ms
 FROM new_events
 WHERE type = 'edge'
 """
+EDGES: Final = f"INSERT INTO edges {_EDGES}"
+EDGES_WITH_KEYS: Final = f"""
+INSERT INTO keyed_edges SELECT e.*, as_key(e.input_id), as_key(e.output_id) FROM ({_EDGES}) AS e
+"""  # noqa: S608 - a constant of ours
 
 _INTERVALS: Final = """
 SELECT
@@ -341,6 +344,8 @@ PROJECTIONS: Final = (
     Projection("cleared", frozenset(), (CLEARED_TAGS, CLEARED_STATES)),
 )
 """Samples have theirs, NEWEST_TAGS, where they are written."""
+DUCKDB: Final = {EDGES: EDGES_WITH_KEYS}
+"""What DuckDB is told instead."""
 _OF_EVENTS: Final = frozenset().union(*(one.kinds for one in PROJECTIONS if one.table == "events"))
 
 

@@ -1,11 +1,10 @@
-"""The questions that commands ask, the same for every store: history, genealogy, OEE, snapshots.
+"""The questions that commands ask, the same for every store: history, OEE, snapshots.
 
 Reads the public views and little else. OEE is made from sums by uns.model.kpi, never averaged.
 """
 
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from uns.fold import Mark
@@ -22,18 +21,6 @@ HISTORY: Final = {
     "_tag": "SELECT at_ms, value, value_text, quality, unit FROM tags",
     "_state": "SELECT at_ms, rev, document FROM states",
     "_event": "SELECT at_ms, id, source, epoch, seq, payload FROM events",
-}
-WALK: Final = f"""
-SELECT e.input_id, e.output_id, SUM(e.quantity) AS quantity, e.unit, e.order_id, e.cell,
-    at_utc(MIN(e.at_ms)) AS "at"
-FROM (SELECT id FROM {{walk}}($1) LIMIT {ROWS_MAX}) AS r JOIN edges AS e ON e.{{near}} = r.id
-GROUP BY e.input_id, e.output_id, e.unit, e.order_id, e.cell
-ORDER BY MIN(e.at_ms), e.input_id, e.output_id
-"""  # noqa: S608 - a constant of ours
-"""The edges at what a walk reaches. The limit is a bound, and tells a planner that ids are few."""
-DIRECTIONS: Final = {
-    "contents_of": ("output_id", "input_id"),
-    "where_used": ("input_id", "output_id"),
 }
 INSTANT_MAX: Final = 2**63 - 1
 EVENTS_OF_MAX: Final = 2_000
@@ -139,25 +126,6 @@ def history(
         raise QueryRefused(f"{kind} topics have no history: use one of {', '.join(HISTORY)}")
     window = " WHERE topic = $1 AND at_ms >= $2 AND at_ms < $3 ORDER BY at_ms"
     return reader.query(HISTORY[kind] + window, (topic, from_ms, to_ms), limit)
-
-
-def trace(reader: Reader, identifier: str) -> dict[str, Any]:
-    """Both directions of a lot's or unit's genealogy, at any depth, each edge once.
-
-    {"id", "contents_of": [edge…], "where_used": [edge…], "verdicts": [verdict…], "truncated":
-    [which of the lists were cut, at ROWS_MAX edges or by their size]}; an edge is
-    {"id", "input_id", "output_id", "depth", "quantity", "unit", "order_id", "cell", "at"}: `id` is
-    the end that lies `depth` steps from the one asked for.
-    """
-    verdicts = reader.query(
-        "SELECT * FROM verdicts WHERE unit_id = $1 OR lot = $1 ORDER BY at_ms, sample_id",
-        (identifier,),
-    )
-    walks = {name: _walk(reader, identifier, name) for name in DIRECTIONS}
-    found = {name: edges for name, (edges, _) in walks.items()}
-    cut = [name for name, (_, truncated) in walks.items() if truncated]
-    cut += ["verdicts"] if verdicts.truncated else []
-    return {"id": identifier, **found, "verdicts": verdicts.documents(), "truncated": cut}
 
 
 def oee_by_shift(reader: Reader, line: str, shift: str | None = None) -> list[dict[str, Any]]:
@@ -278,42 +246,6 @@ def newest_processor_state(reader: Reader, topic: str) -> bytes | None:
         (topic,),
     )
     return found.rows[0][0].encode() if found.rows else None
-
-
-def _walk(reader: Reader, start: str, walk: str) -> tuple[list[dict[str, Any]], bool]:
-    """The edges by depth, and whether some are missing: those that no way leads to are left out."""
-    near, far = DIRECTIONS[walk]
-    answer = reader.query(WALK.format(walk=walk, near=near), (start,), ROWS_MAX)
-    found = answer.documents()
-    depth = _depths(start, ((edge[near], edge[far]) for edge in found))
-    edges = [
-        {
-            "id": edge[far],
-            "input_id": edge["input_id"],
-            "output_id": edge["output_id"],
-            "depth": depth[edge[near]] + 1,
-            **{key: edge[key] for key in ("quantity", "unit", "order_id", "cell", "at")},
-        }
-        for edge in found
-        if edge[near] in depth
-    ]
-    truncated = answer.truncated or len(edges) < len(found)
-    return sorted(edges, key=lambda edge: edge["depth"]), truncated
-
-
-def _depths(start: str, pairs: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Fewest steps from `start` to each id; a cycle ends where it began."""
-    beyond: dict[str, list[str]] = {}
-    for near, far in pairs:
-        beyond.setdefault(near, []).append(far)
-    depth, queue = {start: 0}, deque([start])
-    while queue:
-        here = queue.popleft()
-        for far in beyond.get(here, ()):
-            if far not in depth:
-                depth[far] = depth[here] + 1
-                queue.append(far)
-    return depth
 
 
 def _sums(reader: Reader, condition: str, params: tuple[str, ...]) -> dict[tuple[str, str], Sums]:

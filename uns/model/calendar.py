@@ -4,7 +4,8 @@ An instant belongs to the shift that opened last, until it closes or the next on
 shift belongs to the day it opens. Wall-clock openings keep their local time over DST, durations are
 elapsed time between two local wall times, so a shift across a DST change is 7 or 9 hours long.
 A wall time that is left out is read as if clocks had not changed yet, one that comes twice is the
-first; a shift that then ends before it opens is none on that day.
+first; a shift that then ends before it opens is none on that day. A break begins at its wall time
+and lasts its minutes, whatever clocks do meanwhile.
 Before 2024 and from 2100 on nothing is planned: a stamp out there is a broken clock.
 """
 
@@ -24,26 +25,43 @@ FIRST_DAY: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - local wall time on pur
 LAST_DAY: Final = datetime(2100, 1, 1)  # noqa: DTZ001 - local wall time on purpose
 END_OF_TIME_MS: Final = 2**53
 OFF_SHIFT: Final = "off-shift"
+BREAKS_MAX: Final = 8
+MINUTE_MS: Final = 60_000
+DAY_MIN: Final = 24 * 60
+_TIME: Final = r"([01]\d|2[0-3]):[0-5]\d"
+Break = Annotated[str, Field(pattern=f"^{_TIME}-{_TIME}$", examples=["09:00-09:15"])]
 
 
 class Shift(BaseModel):
-    """One recurring shift: local opening times by RRULE and a length in minutes of wall time."""
+    """One recurring shift: local opening times by RRULE and a length in minutes of wall time.
+
+    breaks: planned stops inside of it, in local time: `09:00-09:15`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str = ""
     rrule: str
-    duration_min: Annotated[int, Field(gt=0, le=24 * 60)]
+    duration_min: Annotated[int, Field(gt=0, le=DAY_MIN)]
+    breaks: Annotated[tuple[Break, ...], Field(max_length=BREAKS_MAX)] = ()
+
+    def breaks_after(self, opens: datetime) -> list[tuple[datetime, int]]:
+        """Its breaks on the day it opens at a local time: when each begins, and its minutes."""
+        return sorted(_break(text, opens) for text in self.breaks)
 
 
 class Window(NamedTuple):
-    """One shift of one day: `id` is `2026-11-23-early`, `day` the local day it opened."""
+    """One shift of one day: `id` is `2026-11-23-early`, `day` the local day it opened.
+
+    breaks: beginning and end of each, in order, inside of it.
+    """
 
     id: str
     shift: str
     day: str
     start_ms: int
     end_ms: int
+    breaks: tuple[tuple[int, int], ...] = ()
 
     @property
     def planned(self) -> bool:
@@ -57,6 +75,7 @@ class Calendar:
     def __init__(self, time_zone: str, shifts: Mapping[str, Shift]) -> None:
         self._zone = ZoneInfo(time_zone)
         self._shifts = dict(shifts)
+        self._has_breaks = any(shift.breaks for shift in shifts.values())
         self._windows = lru_cache(maxsize=64)(self._windows_around)
         self._first_ms, self._last_ms = self._ms(FIRST_DAY), self._ms(LAST_DAY)
 
@@ -78,6 +97,19 @@ class Calendar:
         i = bisect_right([w.start_ms for w in windows], at_ms) - 1
         return windows[max(i, 0)]
 
+    def is_break(self, at_ms: int) -> bool:
+        """Whether an instant lies in a break of its shift."""
+        return self._has_breaks and any(
+            start <= at_ms < end for start, end in self.window_at(at_ms).breaks
+        )
+
+    def break_edges(self, after_ms: int, until_ms: int) -> list[int]:
+        """Where breaks of the shift at `after_ms` begin or end: behind that, up to `until_ms`."""
+        if not self._has_breaks or until_ms <= after_ms:
+            return []
+        edges = {edge for pair in self.window_at(after_ms).breaks for edge in pair}
+        return sorted(edge for edge in edges if after_ms < edge <= until_ms)
+
     def _windows_around(self, day: str) -> tuple[Window, ...]:
         middle = datetime.fromisoformat(day)
         openings = sorted(
@@ -94,7 +126,12 @@ class Calendar:
     def _window(self, name: str, start: datetime) -> Window:
         end = start + timedelta(minutes=self._shifts[name].duration_min)
         day = start.date().isoformat()
-        return Window(f"{day}-{name}", name, day, self._ms(start), self._ms(end))
+        breaks = self._breaks(name, start)
+        return Window(f"{day}-{name}", name, day, self._ms(start), self._ms(end), breaks)
+
+    def _breaks(self, name: str, start: datetime) -> tuple[tuple[int, int], ...]:
+        begins = [(self._ms(at), length) for at, length in self._shifts[name].breaks_after(start)]
+        return tuple((at_ms, at_ms + length * MINUTE_MS) for at_ms, length in begins)
 
     def _with_pauses(self, planned: list[Window], middle: datetime) -> list[Window]:
         edge, out = self._ms(middle - LOOK_BACK), list[Window]()
@@ -104,7 +141,8 @@ class Calendar:
                 continue
             if window.start_ms > edge:
                 out.append(self._pause(edge, window.start_ms))
-            out.append(window._replace(end_ms=end))
+            inside = ((a, min(b, end)) for a, b in window.breaks if window.start_ms <= a < end)
+            out.append(window._replace(end_ms=end, breaks=tuple(inside)))
             edge = end
         horizon = self._ms(middle + LOOK_AHEAD)
         return [*out, self._pause(edge, horizon)] if edge < horizon else out
@@ -115,3 +153,12 @@ class Calendar:
 
     def _ms(self, local: datetime) -> int:
         return int(local.replace(tzinfo=self._zone).astimezone(UTC).timestamp() * 1000)
+
+
+def _break(text: str, opens: datetime) -> tuple[datetime, int]:
+    """When a break begins in a shift that opens at a local time, and its minutes."""
+    first, last = (int(word[:2]) * 60 + int(word[3:]) for word in text.split("-"))
+    midnight = opens.replace(hour=0, minute=0, second=0, microsecond=0)
+    begins = midnight + timedelta(minutes=first)
+    length = (last - first) % DAY_MIN or DAY_MIN
+    return begins if begins >= opens else begins + timedelta(days=1), length

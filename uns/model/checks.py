@@ -3,7 +3,9 @@
 Owns the findings, each with where it stands as a path of keys. Knows neither YAML nor lines.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -11,9 +13,12 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrulestr
 from pydantic import BaseModel
 
-from uns.model.plant import Line, Place, Plant
+from uns.model.calendar import FIRST_DAY, Shift
+from uns.model.plant import Item, Line, Place, Plant
 from uns.model.policy import RULE_MARK
+from uns.model.spc.settings import CHARTS_OF_LINE_MAX
 
+FIRST_YEAR: Final = FIRST_DAY + timedelta(days=366)
 Location = tuple[str | int, ...]
 Finding = tuple[Location, str]
 
@@ -61,6 +66,7 @@ def cross_checks(plant: Plant, protocols: Mapping[str, Protocol]) -> Iterator[Fi
         _check_cells,
         _check_interlocks,
         _check_items,
+        _check_charts,
         _check_reasons,
     ):
         yield from check(plant)
@@ -78,11 +84,27 @@ def _check_sites(plant: Plant) -> Iterator[Finding]:
         except (ValueError, OSError, KeyError):
             yield ("sites", name, "time_zone"), f"unknown time zone '{site.time_zone}'"
         for shift_name, shift in site.shifts.items():
+            where = ("sites", name, "shifts", shift_name)
             try:
-                rrulestr(shift.rrule)
+                rule = rrulestr(shift.rrule, dtstart=FIRST_DAY)
+                opens = rule.between(FIRST_DAY, FIRST_YEAR, inc=True) if shift.breaks else ()
             except (ValueError, TypeError) as error:
-                where = ("sites", name, "shifts", shift_name, "rrule")
-                yield where, f"not an RRULE (RFC 5545): {error}"
+                yield (*where, "rrule"), f"not an RRULE (RFC 5545): {error}"
+                continue
+            for first in opens[:1]:
+                yield from _check_breaks(shift, first, (*where, "breaks"))
+
+
+def _check_breaks(shift: Shift, opens: datetime, where: Location) -> Iterator[Finding]:
+    """Each inside of the shift, by its first opening, and behind the one before it."""
+    free, closes = opens, opens + timedelta(minutes=shift.duration_min)
+    for begins, length in shift.breaks_after(opens):
+        ends, said = begins + timedelta(minutes=length), f"the break at {begins:%H:%M}"
+        if ends > closes:
+            yield where, f"{said} does not lie in the shift, {opens:%H:%M} to {closes:%H:%M}"
+        elif begins < free:
+            yield where, f"{said} begins before the one in front of it is over"
+        free = max(free, ends)
 
 
 def _check_lines(plant: Plant) -> Iterator[Finding]:
@@ -155,7 +177,9 @@ def _check_roles(place: Place, where: Location) -> Iterator[Finding]:
         seen[tag.role] = name
         if tag.role == "characteristic" and tag.characteristic is None:
             yield at, "role 'characteristic' needs the key 'characteristic'"
-        if place.bridge_of(name) != place.bridge and tag.role != "value":
+        if tag.role == "energy" and tag.unit != "kWh":
+            yield at, "role 'energy' needs 'unit: kWh'"
+        if place.bridge_of(name) != place.bridge and tag.role not in ("value", "energy"):
             yield at, f"role '{tag.role}' belongs to what reads the cell, '{place.bridge}'"
 
 
@@ -182,11 +206,39 @@ def _check_items(plant: Plant) -> Iterator[Finding]:
         if _contains_itself(plant, name):
             yield ("items", name, "bom"), f"item '{name}' contains itself"
         yield from _check_routing(plant, name)
+        yield from _check_specifications(name, item)
+
+
+def _check_specifications(name: str, item: Item) -> Iterator[Finding]:
+    for cell, specification in item.specifications.items():
+        known = specification.characteristics
+        for key, limits in known.items():
+            at: Location = ("items", name, "specifications", cell, "characteristics", key)
+            if None not in (limits.lower, limits.upper) and limits.lower >= limits.upper:  # type: ignore[operator]  # narrowed by the tuple test
+                yield at, f"lower {limits.lower} is not below upper {limits.upper}"
+            size = limits.chart.size if limits.chart else None
+            if size is not None and size not in known:
+                said = f"unknown characteristic '{size}'{did_you_mean(size, known)}"
+                yield (*at, "chart", "size"), said
+        for key, plan in specification.inspections.items():
+            for one in plan.characteristics:
+                if one not in known:
+                    where = ("items", name, "specifications", cell, "inspections", key)
+                    said = f"unknown characteristic '{one}'{did_you_mean(one, known)}"
+                    yield (*where, "characteristics"), said
+
+
+def _check_charts(plant: Plant) -> Iterator[Finding]:
+    """A processor's state of a line is bounded, and so is how many charts it follows."""
+    of_line = Counter[str]()
+    for name, item in plant.items.items():
+        line = item.routing.line if item.routing else ""
         for cell, specification in item.specifications.items():
-            for key, limits in specification.characteristics.items():
-                if None not in (limits.lower, limits.upper) and limits.lower >= limits.upper:  # type: ignore[operator]  # narrowed by the tuple test
-                    at = ("items", name, "specifications", cell, "characteristics", key)
-                    yield at, f"lower {limits.lower} is not below upper {limits.upper}"
+            charts = sum(one.chart is not None for one in specification.characteristics.values())
+            of_line[line] += charts
+            if charts and of_line[line] > CHARTS_OF_LINE_MAX:
+                said = f"{of_line[line]} charts at {line}: at most {CHARTS_OF_LINE_MAX} of a line"
+                yield ("items", name, "specifications", cell), said
 
 
 def _check_routing(plant: Plant, name: str) -> Iterator[Finding]:

@@ -11,7 +11,11 @@ from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, 
 
 from uns.model.checks import did_you_mean
 from uns.model.events import (
+    CHART_POINTS_MAX,
     IDENTIFIER_LENGTH_MAX,
+    Count,
+    Defect,
+    Finite,
     Identifier,
     Millis,
     Payload,
@@ -20,10 +24,12 @@ from uns.model.events import (
     StopCommand,
     Words,
 )
+from uns.model.inspection import DEFECTS_MAX, PIECES_MAX, InspectionCommand
 from uns.model.kanban import CardCommand
 from uns.model.observation import Scalar
 from uns.model.order import OrderCommand
 from uns.model.path import key_of, matches
+from uns.model.spc.settings import ChartCommand
 
 VALUE_LENGTH_MAX: Final = 240
 INTEGER_MAX: Final = 2**64 - 1
@@ -105,6 +111,47 @@ class AskForStop(Command):
     comment: Words | None = None
 
 
+class AskForInspection(Command):
+    """`_cmd/inspection/<command>` at a cell: a result of one of its open inspections, or its end.
+
+    record takes `values` of one piece by characteristic, or how many were `inspected` (1) and of
+    these `nonconforming`. cancel ends it without a verdict; resume lets lots be accepted again.
+    """
+
+    request_id: RequestKey
+    actor: Identifier | None = None
+    inspection_id: Identifier
+    values: Annotated[dict[Identifier, Finite], Field(min_length=1, max_length=64)] | None = None
+    inspected: Annotated[int, Field(ge=1, le=PIECES_MAX * 10)] | None = None
+    nonconforming: Count | None = None
+    defects: Annotated[tuple[Defect, ...], Field(max_length=DEFECTS_MAX)] | None = None
+    gauge: Identifier | None = None
+    unit_id: Identifier | None = None
+    photo: Words | None = None
+    reason: Annotated[Words, Field(min_length=1)] | None = None
+
+
+class AskForChart(Command):
+    """`_cmd/chart/<command>` at a cell: a decision about one of its control charts.
+
+    exclude leaves `points` of phase I out of the limits, freeze ends phase I now, restart begins a
+    new one.
+    """
+
+    request_id: RequestKey
+    actor: Identifier | None = None
+    characteristic: Identifier
+    item: Identifier
+    points: (
+        Annotated[
+            tuple[Annotated[int, Field(ge=1)], ...],
+            Field(min_length=1, max_length=CHART_POINTS_MAX),
+        ]
+        | None
+    ) = None
+    reason: Annotated[Words, Field(min_length=1)]
+
+
 class WriteTag(Command):
     """`_cmd/write/<tag>` at a cell: write a value to the device behind a tag.
 
@@ -123,6 +170,8 @@ COMMANDS: Final[dict[str, type[Command]]] = {
     "order/{command}": AskForOrder,
     "stop/{command}": AskForStop,
     "kanban/{command}": AskForCard,
+    "chart/{command}": AskForChart,
+    "inspection/{command}": AskForInspection,
     "write/{tag}": WriteTag,
 }
 """By what follows `_cmd/`, the first that fits; braces stand for one segment."""
@@ -130,6 +179,8 @@ NAMES: Final[dict[type[Command], tuple[str, ...]]] = {
     AskForOrder: get_args(OrderCommand),
     AskForStop: get_args(StopCommand),
     AskForCard: get_args(CardCommand),
+    AskForChart: get_args(ChartCommand),
+    AskForInspection: get_args(InspectionCommand),
 }
 """What that segment may be, where it is not a name of the plant's."""
 _BRACES: Final = re.compile(r"\{\w+\}")

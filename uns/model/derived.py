@@ -7,10 +7,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from uns.model.inspection import DEFECTS_MAX, When
 from uns.model.payload import (
+    CHART_POINTS_MAX,
     EVIDENCE_MAX,
     RUNS_MAX,
     Count,
+    Defect,
     Event,
     Finite,
     Identifier,
@@ -21,6 +24,8 @@ from uns.model.payload import (
     Verdict,
     Words,
 )
+from uns.model.sampling.tables import Severity
+from uns.model.spc.settings import BrokenRule, Kind, Panel
 
 
 class Judged(Payload):
@@ -32,10 +37,14 @@ class Judged(Payload):
     upper: Finite | None
     unit: str
     verdict: Verdict
+    gauge: str | None = None
 
 
 class VerdictGiven(Event):
-    """The quality verdict of a sample, with the values and limits it used."""
+    """The quality verdict of a sample, with the values and limits it used.
+
+    operator, inspection_id: of a sample that somebody recorded.
+    """
 
     type_name: ClassVar[str] = "verdict"
     type: Literal["verdict"] = "verdict"
@@ -47,6 +56,114 @@ class VerdictGiven(Event):
     lot: str | None = None
     item: str | None = None
     order_id: str | None = None
+    operator: str | None = None
+    inspection_id: str | None = None
+
+
+class InspectionEvent(Event):
+    """What an inspection is of: a plan, by the revision that its specification had.
+
+    size: how many pieces are inspected; accept, reject: with how many nonconforming it passes and
+    fails. severity: of a sampled lot. attempt: of a first article, from 1.
+    """
+
+    inspection_id: Identifier
+    name: str
+    when: When
+    item: str
+    specification: str
+    order_id: str | None
+    lot: str | None
+    lot_size: Count | None
+    size: Count
+    accept: Count
+    reject: Count
+    severity: Severity | None
+    attempt: Annotated[int, Field(ge=1)]
+
+
+class InspectionOpened(InspectionEvent):
+    """An inspection is due."""
+
+    type_name: ClassVar[str] = "inspection-opened"
+    type: Literal["inspection-opened"] = "inspection-opened"
+
+
+class InspectionClosed(InspectionEvent):
+    """An inspection has its verdict, or was cancelled with a reason.
+
+    operator: who recorded the last result. next_severity: of the next lot; `discontinued` if none
+    is accepted any more.
+    """
+
+    type_name: ClassVar[str] = "inspection-closed"
+    type: Literal["inspection-closed"] = "inspection-closed"
+    verdict: Literal["pass", "fail", "cancelled"]
+    inspected: Count
+    nonconforming: Count
+    defects: Annotated[tuple[Defect, ...], Field(max_length=DEFECTS_MAX)]
+    opened_ms: Millis
+    operator: str | None
+    reason: Words | None
+    next_severity: Severity | Literal["discontinued"] | None
+
+
+class SpcViolated(Event):
+    """A point of a control chart breaks a rule: the points that made it, and the lines there.
+
+    points: their numbers, the one that broke it last. panel: which of the chart's drawings.
+    limits_version: of the limits it was judged by.
+    """
+
+    type_name: ClassVar[str] = "spc-violated"
+    type: Literal["spc-violated"] = "spc-violated"
+    characteristic: Identifier
+    item: Identifier
+    rule: BrokenRule
+    panel: Panel
+    points: Annotated[tuple[int, ...], Field(min_length=1, max_length=CHART_POINTS_MAX)]
+    value: Finite
+    lower: Finite
+    centre: Finite
+    upper: Finite
+    chart: Kind
+    limits_version: str
+    sample_id: Identifier
+    order_id: str | None = None
+    lot: str | None = None
+
+
+class PointExcluded(Payload):
+    """A point that was left out of the limits, who decided so, when and why."""
+
+    point: Annotated[int, Field(ge=1)]
+    reason: Words
+    actor: Identifier | None = None
+    at_ms: Millis
+
+
+class LimitsFrozen(Event):
+    """A control chart has other limits from now on.
+
+    centre, sigma: what all lines follow from (sigma of single values). first_point, last_point,
+    points: of the phase I they come from; breaking: which of it break a rule under them.
+    """
+
+    type_name: ClassVar[str] = "limits-frozen"
+    type: Literal["limits-frozen"] = "limits-frozen"
+    characteristic: Identifier
+    item: Identifier
+    version: str
+    chart: Kind
+    centre: Finite
+    sigma: Finite
+    points: Count
+    first_point: Count
+    last_point: Count
+    excluded: tuple[PointExcluded, ...] = ()
+    breaking: tuple[int, ...] = ()
+    reason: Words | None = None
+    actor: Identifier | None = None
 
 
 class Edge(Event):

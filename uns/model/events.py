@@ -10,16 +10,30 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from uns.model.asked import KanbanCommanded, OrderCommanded, OrderMoved, StopCommanded
+from uns.model.asked import (
+    ChartCommanded,
+    InspectionCommanded,
+    KanbanCommanded,
+    OperationGated,
+    OrderCommanded,
+    OrderMoved,
+    StopCommanded,
+    WaitingOrder,
+)
 from uns.model.derived import (
     Alerted,
     Edge,
     Folded,
     Gap,
+    InspectionClosed,
+    InspectionOpened,
     Judged,
+    LimitsFrozen,
     OeeInterval,
     OrderClosed,
+    PointExcluded,
     PullRequested,
+    SpcViolated,
     StopChange,
     StopClassified,
     StopEnded,
@@ -30,12 +44,15 @@ from uns.model.derived import (
 )
 from uns.model.observation import Quality
 from uns.model.payload import (
+    CHART_POINTS_MAX,
     EVIDENCE_MAX,
     IDENTIFIER_LENGTH_MAX,
     RUNS_MAX,
     SAMPLES_MAX,
+    TRACED_LENGTH_MAX,
     WORDS_LENGTH_MAX,
     Count,
+    Defect,
     Event,
     Finite,
     Identifier,
@@ -54,17 +71,21 @@ from uns.model.payload import (
 
 __all__ = [
     "BRIDGE_EVENTS",
+    "CHART_POINTS_MAX",
     "EVENTS",
     "EVIDENCE_MAX",
     "IDENTIFIER_LENGTH_MAX",
     "PROCESSOR_EVENTS",
     "RUNS_MAX",
     "SAMPLES_MAX",
+    "TRACED_LENGTH_MAX",
     "WORDS_LENGTH_MAX",
     "Alerted",
+    "ChartCommanded",
     "Consumed",
     "Count",
     "Counted",
+    "Defect",
     "Edge",
     "Event",
     "Finite",
@@ -72,16 +93,22 @@ __all__ = [
     "Gap",
     "Identifier",
     "Inspected",
+    "InspectionClosed",
+    "InspectionCommanded",
+    "InspectionOpened",
     "Judged",
     "KanbanCommanded",
+    "LimitsFrozen",
     "Loaded",
     "Millis",
     "OeeInterval",
+    "OperationGated",
     "OrderClosed",
     "OrderCommanded",
     "OrderMoved",
     "Payload",
     "Pieces",
+    "PointExcluded",
     "Priority",
     "Produced",
     "PullRequested",
@@ -91,6 +118,7 @@ __all__ = [
     "Reply",
     "Sample",
     "Sampled",
+    "SpcViolated",
     "StateChanged",
     "StopChange",
     "StopClassified",
@@ -101,10 +129,12 @@ __all__ = [
     "StopSplit",
     "Stopped",
     "Tag",
+    "Traced",
     "UnitOfMeasure",
     "Value",
     "Verdict",
     "VerdictGiven",
+    "WaitingOrder",
     "Words",
     "WriteAttempted",
 ]
@@ -157,12 +187,16 @@ class Produced(Event):
 
 
 class Inspected(Event):
-    """A sample was measured; a characteristic without a value yet is null (verdict pending)."""
+    """A sample was measured; a characteristic without a value yet is null (verdict pending).
+
+    uncertain: characteristics whose value has the quality `uncertain`.
+    """
 
     type_name: ClassVar[str] = "inspected"
     type: Literal["inspected"] = "inspected"
     sample_id: Identifier
     values: Annotated[dict[Identifier, Finite | None], Field(max_length=64)]
+    uncertain: Annotated[tuple[Identifier, ...], Field(max_length=64)] = ()
     unit_id: Identifier | None = None
     lot: Identifier | None = None
     item: Identifier | None = None
@@ -248,6 +282,23 @@ class Sampled(Event):
     dropped: Count = 0
 
 
+class Traced(Event):
+    """What a partner told of things in an EPCIS event, whole: said again, it is the same one.
+
+    event_id: its hash id (CBV 2.0, 8.9.2). document: the event in JSON with its @context.
+    is_error_declared: the event is said not to have happened so; it is never taken back.
+    """
+
+    type_name: ClassVar[str] = "traced"
+    type: Literal["traced"] = "traced"
+    event_id: Identifier
+    event_type: Identifier
+    action: Literal["ADD", "OBSERVE", "DELETE"] | None = None
+    biz_step: Words | None = None
+    is_error_declared: bool = False
+    document: Annotated[str, Field(max_length=TRACED_LENGTH_MAX)]
+
+
 class Rejected(Event):
     """Input a bridge refused, with its original bytes (base64, at most 64 kB) and their hash."""
 
@@ -271,14 +322,22 @@ BRIDGE_EVENTS: Final[tuple[type[Event], ...]] = (
     OrderCommanded,
     OrderMoved,
     KanbanCommanded,
+    ChartCommanded,
+    InspectionCommanded,
+    OperationGated,
     StopCommanded,
     Reply,
     WriteAttempted,
     Sampled,
+    Traced,
     Rejected,
 )
 PROCESSOR_EVENTS: Final[tuple[type[Event], ...]] = (
     VerdictGiven,
+    InspectionOpened,
+    InspectionClosed,
+    SpcViolated,
+    LimitsFrozen,
     Edge,
     Stopped,
     StopEnded,

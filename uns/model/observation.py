@@ -49,6 +49,7 @@ class Fact:
     """Something that happened, ready to become an event of `type` at `path`.
 
     `business_key` makes it idempotent: a key that was recorded before is dropped by the runner.
+    known_ms: how long, from `at_ms` on, that key is remembered; None: for ever.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Fact:
     body: Mapping[str, Any]
     key: str | None = None
     business_key: str | None = None
+    known_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ SAMPLES_MAX: Final = 200
 RUNS_MAX: Final = 1_000
 EVIDENCE_MAX: Final = 16
 WORDS_LENGTH_MAX: Final = 240
+TRACED_LENGTH_MAX: Final = 60_000
+CHART_POINTS_MAX: Final = 25
 Identifier = Annotated[str, Field(min_length=1, max_length=IDENTIFIER_LENGTH_MAX)]
 Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -40,6 +42,14 @@ class Payload(BaseModel):
     """The common rules: immutable, unknown keys refused, NaN and infinity refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Defect(Payload):
+    """What is wrong with pieces of a sample: a code, and where on the piece."""
+
+    code: Identifier
+    place: Identifier | None = None
+    count: Annotated[int, Field(ge=1, le=10_000)] = 1
 
 
 class Tag(Payload):

@@ -13,17 +13,16 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
     model_validator,
 )
 
 from uns.model.calendar import Calendar, Shift
+from uns.model.inspection import InspectionPlan
 from uns.model.kanban import KanbanLoop
 from uns.model.path import SEGMENT, parent
 from uns.model.policy import MICRO_STOP_MS, LineMethod, Policy
+from uns.model.spc.settings import Chart
+from uns.model.writable import Writable
 
 Segment = Annotated[str, Field(pattern=f"^{SEGMENT.pattern}$")]
 Characteristic = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
@@ -43,6 +42,7 @@ Role = Literal[
     "serial",
     "sample",
     "characteristic",
+    "energy",
 ]
 Unit = Literal[
     "pcs", "kg", "g", "mm", "um", "m", "degC", "bar", "kN", "N", "Nm", "rpm", "s", "ms",
@@ -56,52 +56,15 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Choice = StrictBool | StrictInt | StrictFloat | StrictStr
-Choices = Annotated[tuple[Choice, ...], Field(min_length=1, max_length=64)]
-
-
-class Interlock(Part):
-    """A tag of the same cell that must hold one of some values; a state goes by its PackML name."""
-
-    tag: Segment
-    one_of: Choices
-
-
-class Writable(Part):
-    """That a tag may be written, and within which bounds; without it nothing is ever written.
-
-    minimum, maximum: the range of a number, both included, in the tag's unit.
-    one_of: instead of a range, every value that may be written.
-    interval_ms_min: the least time between two writes.
-    interlock: all of these must hold, with good quality.
-    write_timeout_ms: without the device's answer for this long the write counts as failed.
-    """
-
-    minimum: Finite | None = None
-    maximum: Finite | None = None
-    one_of: Choices | None = None
-    interval_ms_min: Annotated[int, Field(ge=0, le=86_400_000)] = 1_000
-    interlock: Annotated[tuple[Interlock, ...], Field(max_length=16)] = ()
-    write_timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 3_000
-
-    @model_validator(mode="after")
-    def _is_bounded(self) -> "Writable":
-        if self.one_of is not None:
-            if (self.minimum, self.maximum) != (None, None):
-                raise ValueError("'one_of' stands instead of 'minimum' and 'maximum'")
-        elif self.minimum is None or self.maximum is None:
-            raise ValueError("a writable tag needs 'minimum' and 'maximum', or 'one_of'")
-        elif self.minimum > self.maximum:
-            raise ValueError(f"minimum {self.minimum:g} is above maximum {self.maximum:g}")
-        return self
-
-
 class TagSpec(Part):
     """One tag of a cell and the address it is read from.
 
     role: what the value means to the MES; `value` is shown and stored, nothing is derived.
+        `energy` is a meter, kWh that only rise; any bridge may read it.
     source: the address, in the words of the line's bridge protocol.
     rollover: number of values of a cumulative counter (65536 for an unsigned 16-bit one).
+    reset_max: the most that a cumulative counter which was reset can show; one that falls to more
+        was set, and counts on from there.
     range: the lowest and the highest value that are usual, in the tag's unit.
     dead_band: smallest change worth a message, in the tag's unit.
     dead_band_percent: the same in per cent of the range (OPC UA part 8, 7.2).
@@ -129,6 +92,7 @@ class TagSpec(Part):
     heartbeat_ms_max: Annotated[int, Field(ge=100, le=86_400_000)] | None = None
     record: Literal["changes", "every"] = "changes"
     rollover: Positive | None = None
+    reset_max: Positive | None = None
     characteristic: Characteristic | None = None
     item: Segment | None = None
     title: str | None = None
@@ -207,18 +171,20 @@ class Site(Part):
 
 
 class Limits(Part):
-    """The limits of one characteristic; a missing limit is open."""
+    """The limits of a characteristic, a missing one open; `chart` watches it, each item alone."""
 
     unit: Unit
     lower: float | None = None
     upper: float | None = None
+    chart: Chart | None = None
 
 
 class Specification(Part):
-    """What is inspected at one operation of an item, by revision."""
+    """What is inspected at one operation of an item, by revision, and `inspections`: when."""
 
     revision: str
     characteristics: Annotated[dict[Characteristic, Limits], Field(min_length=1)]
+    inspections: dict[Segment, InspectionPlan] = {}
 
 
 class Routing(Part):

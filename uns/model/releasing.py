@@ -22,6 +22,7 @@ from uns.model.plant import Plant
 
 ORDER_LENGTH_MAX: Final = 128
 QUANTITY_MAX: Final = 10_000_000
+REVISION_MAX: Final = 10**16
 PARTS_MAX: Final = 200
 
 Document = Mapping[str, Any]
@@ -44,7 +45,7 @@ class Order(BaseModel):
     """ISO 8601 with an offset: 2026-11-23T14:00:00+01:00."""
     priority: Annotated[StrictInt, Field(ge=0, le=100)] = 50
     """Higher is more urgent."""
-    revision: Annotated[StrictInt, Field(ge=1)] = 1
+    revision: Annotated[StrictInt, Field(ge=1, le=REVISION_MAX)] = 1
     """Raised with every change of the order."""
     unit: StrictStr | None = None
     """The unit of `quantity`: must be the item's."""

@@ -45,6 +45,7 @@ class Memory(BaseModel):
     counters: dict[str, int] = {}
     samples: int = 0
     values: dict[str, float | None] = {}
+    uncertain: set[str] = set()
     seen_ms: int = 0
 
 
@@ -120,18 +121,21 @@ def lost(
     return memory.model_copy(update={"state": UNKNOWN}), [fact]
 
 
-def delta(base: int | None, value: int, rollover: int | None) -> int:
+def delta(base: int | None, value: int, rollover: int | None, reset_max: int | None = None) -> int:
     """Pieces between two values of a cumulative counter.
 
     The first value ever is a base line. A smaller value is a roll-over when that explains it
-    with less than half a turn, else the counter was reset and `value` is what came since.
+    with less than half a turn, else the counter was reset and `value` is what came since; above
+    `reset_max` it was set instead, and the value is a base line again.
     """
     if base is None:
         return 0
     if value >= base:
         return value - base
     turned = (value - base) % rollover if rollover else None
-    return turned if turned is not None and turned * 2 < (rollover or 0) else value
+    if turned is not None and turned * 2 < (rollover or 0):
+        return turned
+    return 0 if reset_max is not None and value > reset_max else value
 
 
 class _Batch:
@@ -169,7 +173,8 @@ class _Batch:
 
     def pieces(self, reading: Reading, tag: TagSpec) -> int:
         value = int(reading.value or 0)
-        pieces = delta(self.memory.counters.get(reading.tag), value, tag.rollover)
+        base = self.memory.counters.get(reading.tag)
+        pieces = delta(base, value, tag.rollover, tag.reset_max)
         self.memory.counters[reading.tag] = value
         return pieces
 
@@ -241,6 +246,9 @@ def _fault(batch: _Batch, reading: Reading, _: TagSpec) -> Iterator[CellFact]:
 def _characteristic(batch: _Batch, reading: Reading, tag: TagSpec) -> Iterator[CellFact]:
     if isinstance(reading.value, int | float) and tag.characteristic:
         batch.memory.values[tag.characteristic] = float(reading.value)
+        batch.memory.uncertain.discard(tag.characteristic)
+        if reading.quality == "uncertain":
+            batch.memory.uncertain.add(tag.characteristic)
     yield from ()
 
 
@@ -274,7 +282,7 @@ def _sample(batch: _Batch, reading: Reading, tag: TagSpec) -> Iterator[CellFact]
         return
     batch.memory.samples += taken
     dotted = batch.place.path.replace("/", ".")
-    body = {
+    body: dict[str, Any] = {
         "sample_id": f"{dotted}.{batch.memory.samples}",
         "values": dict(batch.memory.values),
         "unit_id": None,
@@ -282,6 +290,8 @@ def _sample(batch: _Batch, reading: Reading, tag: TagSpec) -> Iterator[CellFact]
         "item": batch.memory.item,
         "order_id": batch.memory.order_id,
     }
+    if batch.memory.uncertain:
+        body["uncertain"] = sorted(batch.memory.uncertain)
     yield CellFact(Inspected.type_name, reading.at_ms, body)
 
 

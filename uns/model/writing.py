@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from uns.model.commands import WriteTag
 from uns.model.equipment import CODINGS, state_name
 from uns.model.observation import Reading, Scalar, SetPoint
-from uns.model.plant import Cell, Interlock, TagSpec, Writable
+from uns.model.plant import Cell, TagSpec
+from uns.model.writable import Interlock, Writable
 
 
 class Situation(NamedTuple):

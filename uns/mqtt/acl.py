@@ -90,7 +90,7 @@ def _served(subject: _Subject) -> list[str]:
 
 
 def _host(subject: _Subject) -> list[str]:
-    """Everything, for a Sparkplug host on this broker; one on a foreign server has no business."""
+    """Everything, for a bridge that hears others on this broker; on a foreign server, nothing."""
     return [] if "server" in subject.names else [""]
 
 
@@ -171,20 +171,31 @@ PROTOCOLS: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(READ, _anywhere, "_cmd/order/+"),
         Rule(READ, _anywhere, "_cmd/stop/+"),
         Rule(READ, _anywhere, "_cmd/kanban/+"),
+        Rule(READ, _anywhere, "_cmd/chart/+"),
+        Rule(READ, _anywhere, "_cmd/inspection/+"),
         Rule(READ, _lines, "_event/reply/+"),
         Rule(READ, _lines, "_state/transfer/+"),
+        Rule(READ, _cells, "_state/inspections"),
         Rule(WRITE, _anywhere, "_event/reply/+"),
         Rule(WRITE, _lines, "_event/order-commanded"),
         Rule(WRITE, _lines, "_event/order-moved"),
         Rule(WRITE, _lines, "_event/released"),
         Rule(WRITE, _cells, "_event/stop-commanded"),
+        Rule(WRITE, _cells, "_event/chart-commanded"),
+        Rule(WRITE, _cells, "_event/inspection-commanded"),
+        Rule(WRITE, _cells, "_event/operation-gated"),
         Rule(WRITE, _lines, "_event/kanban-commanded"),
+    ),
+    "epcis": (
+        Rule(WRITE, _sites, "_event/traced"),
+        Rule(WRITE, _sites, "_event/rejected"),
     ),
     "sparkplug": (
         Rule(READ, _host, "spBv1.0/#"),
         Rule(READ, _host, "$sparkplug/certificates/spBv1.0/#"),
         Rule(WRITE, _speaking_host, "spBv1.0/STATE/{host_id}"),
     ),
+    "mqtt": (Rule(READ, _host, "{root}/#"),),
 }
 """What a bridge of a protocol may besides."""
 
@@ -207,6 +218,12 @@ EDGE: Final = (
 )
 """What the edge node of a Sparkplug bridge may: speak for itself (Sparkplug 3.0, 4.1)."""
 
+FOREIGN: Final = (
+    Rule(READ, _root, "{root}/#"),
+    Rule(WRITE, _root, "{root}/#"),
+)
+"""What whoever publishes a foreign namespace on this broker may: that, and nothing else."""
+
 EXPORTED: Final = (
     Rule(READ, _root, "{line}/+/_tag/#"),
     Rule(READ, _root, "{line}/+/_event/reply/+"),
@@ -223,7 +240,8 @@ def broker_users(
     """All users of a plant's broker.
 
     Components, `bridge-<name>`, `edge-<edge node>` for the edge node that a bridge's settings
-    name, `edges-<bridge>` for those that only its sources and its map name.
+    name, `edges-<bridge>` for those that only its sources and its map name, `foreign-<bridge>` for
+    a foreign namespace on this broker.
     passwords: the password of a user name, for as long as the name exists.
     edge_nodes: by bridge, the (group, edge node) that it follows on this broker.
     """
@@ -243,6 +261,11 @@ def edge_user(edge_node: str) -> str:
     return f"edge-{edge_node}"
 
 
+def foreign_user(bridge: str) -> str:
+    """The user name of whoever publishes the foreign namespace that an MQTT bridge reads here."""
+    return f"foreign-{bridge}"
+
+
 def edges_user(bridge: str) -> str:
     """The user name of the edge nodes that only a bridge's sources and map name."""
     return f"edges-{bridge}"
@@ -258,6 +281,8 @@ def _identities(
         yield bridge_user(name), BRIDGE + PROTOCOLS.get(bridge.protocol, ()), subject
         if bridge.protocol == "sparkplug" and "server" not in subject.names:
             yield from _edges(subject, edge_nodes.get(name, ()))
+        elif bridge.protocol == "mqtt" and "server" not in subject.names:
+            yield foreign_user(name), FOREIGN, subject
         elif bridge.protocol == "sparkplug-edge":
             yield from _exports(bridge, subject)
 

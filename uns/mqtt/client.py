@@ -12,9 +12,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 from paho.mqtt.client import MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -32,13 +30,11 @@ from uns.mqtt.message import (
     Session,
     Will,
 )
+from uns.mqtt.paho_setup import V5, V311, configure, paho_client
 from uns.mqtt.subscriptions import Subscriptions
-from uns.mqtt.wire import PahoOnSocket, Wire
+from uns.mqtt.wire import Wire
 
-V311: Final = MQTTProtocolVersion.MQTTv311
-V5: Final = MQTTProtocolVersion.MQTTv5
 GOODBYE_TIMEOUT_S: Final = 2.0
-SESSION_EXPIRY_S: Final = 7 * 86_400
 INBOX_LIMIT: Final = 2 * RECEIVE_WINDOW
 INBOX_BYTES: Final = 16_777_216
 BATCH: Final = 500
@@ -96,8 +92,8 @@ class MqttClient:
         self.connected = asyncio.Event()
         self._window = window
         self._retain_as_published = retain_as_published and protocol == V5
-        self._paho = _paho(client_id, protocol, clean=clean_session)
-        _configure(self._paho, address, will, keepalive_s, clean=clean_session)
+        self._paho = paho_client(client_id, protocol, clean=clean_session)
+        configure(self._paho, address, will, keepalive_s, clean=clean_session)
         self._wire = Wire(self._paho, self._after_read)
         owner = Owner(
             self._opened, self._disconnected, self._greet, self._before_reconnect, self._looks
@@ -371,33 +367,3 @@ class MqttClient:
         self, _paho: Any, _userdata: Any, mid: int, reasons: list[ReasonCode], _properties: Any
     ) -> None:
         self._subscriptions.answered(mid, [reason.value for reason in reasons])
-
-
-def _paho(client_id: str, protocol: MQTTProtocolVersion, *, clean: bool) -> PahoOnSocket:
-    paho = PahoOnSocket(
-        CallbackAPIVersion.VERSION2,
-        client_id=client_id,
-        clean_session=None if protocol == V5 else clean,
-        protocol=protocol,
-        reconnect_on_failure=False,
-        manual_ack=True,
-    )
-    paho.max_inflight_messages = 0  # the window is ours: paho's costs a scan for each PUBACK
-    return paho
-
-
-def _configure(
-    paho: PahoOnSocket, address: Address, will: Will | None, keepalive_s: int, *, clean: bool
-) -> None:
-    paho.username_pw_set(address.username, address.password)
-    if will:
-        paho.will_set(will.topic, will.payload, will.qos, will.retain)
-    if paho.protocol != V5:
-        paho.connect_async(address.host, address.port, keepalive_s)
-        return
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's gap
-    properties.ReceiveMaximum = RECEIVE_WINDOW
-    properties.SessionExpiryInterval = 0 if clean else SESSION_EXPIRY_S
-    paho.connect_async(
-        address.host, address.port, keepalive_s, clean_start=clean, properties=properties
-    )

@@ -19,7 +19,6 @@ from uns.codec import encode_document
 from uns.fold import Draft
 from uns.model.observation import (
     BadInput,
-    Fact,
     Link,
     Observation,
     Reading,
@@ -36,6 +35,7 @@ from uns.mqtt.message import Message, Session
 from uns.runtime.clock import wall_ms
 from uns.runtime.endpoints import Endpoints
 from uns.runtime.errors import OutboxFull
+from uns.runtime.fact_keys import FactKeys
 from uns.runtime.gate import Decision, Gate
 from uns.runtime.outbox import OUTBOX_ALARM, Outbox
 from uns.runtime.refusal import rejected
@@ -89,6 +89,7 @@ class BridgeRunner:
         self._w = wiring
         self._tags = TagBoard(wiring.places, wiring.client)
         self._samples = Samples(wiring.places, wiring.outbox)
+        self._keys = FactKeys(wiring.outbox)
         self._sender = Sender(wiring.outbox, wiring.client, self._speaks)
         self._endpoints = Endpoints()
         self._turn = asyncio.Lock()
@@ -126,7 +127,7 @@ class BridgeRunner:
         return self._samples.known
 
     async def _take(self, observations: list[Observation]) -> None:
-        facts = self._new_facts(observations)
+        facts = self._keys.new(observations)
         before = {cell: self._known(cell) for cell in cells_of(observations) & self._memory.keys()}
         drafts = self._told(observations)
         refused = [o for o in observations if isinstance(o, BadInput)]
@@ -136,32 +137,18 @@ class BridgeRunner:
         if time.monotonic() - self._remembered_s > REMEMBER_EVERY_S:
             self._remembered_s, changed = time.monotonic(), list(self._memory)
         samples = self._samples.drafts(o for o in observations if isinstance(o, Reading))
-        keys = {
-            f"fact:{fact.business_key}": encode_document(fact.body).decode()
-            for fact in facts
-            if fact.business_key
-        }
-        await self._store([*drafts, *samples], changed, {**keys, **self._samples.memory(samples)})
+        known = {**self._keys.memory(facts), **self._samples.memory(samples)}
+        await self._store([*drafts, *samples], changed, known)
+        if gone := self._keys.prune(self._w.clock()):
+            log.info("%s requests are forgotten", gone)
         await self._written(observations)
 
     def known_fact(self, prefix: str) -> dict[str, str]:
         """Bodies (JSON) of recorded facts by business key, for keys with a prefix."""
-        found = self._w.outbox.recall_all(f"fact:{prefix}")
-        return {key.removeprefix("fact:"): body for key, body in found.items()}
+        return self._keys.known(prefix)
 
     def _known(self, cell: str) -> dict[str, Any]:
         return self._memory[cell].model_dump(exclude={"seen_ms", "values"})
-
-    def _new_facts(self, observations: list[Observation]) -> list[Fact]:
-        """Facts whose business key was not recorded before, neither earlier nor in this batch."""
-        facts: dict[object, Fact] = {}
-        for n, fact in enumerate(o for o in observations if isinstance(o, Fact)):
-            key = fact.business_key
-            if key is None:
-                facts[n] = fact
-            elif self._w.outbox.recall(f"fact:{key}") is None:
-                facts.setdefault(key, fact)
-        return list(facts.values())
 
     async def _store(
         self, drafts: list[Draft], cells: Iterable[str], keys: Mapping[str, str] | None = None

@@ -134,6 +134,29 @@ class Outbox:
         )
         return dict(rows.fetchall())
 
+    def keys(self, low: str, high: str, but_last: int = 0) -> list[str]:
+        """Keys that something is remembered under, in order: from `low`, below `high`.
+
+        but_last: how many of the last of them are left out.
+        """
+        there = "from memory where key >= ? and key < ?"
+        count = self._db.execute(f"select count(*) {there}", (low, high)).fetchone()[0]
+        rows = self._db.execute(
+            f"select key {there} order by key limit ?",
+            (low, high, max(0, count - but_last)),
+        )
+        return [row[0] for row in rows]
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Remember nothing under these keys any more; on a disk without any room, do later."""
+        try:
+            with self._db:
+                self._db.execute("begin immediate")
+                self._db.executemany("delete from memory where key = ?", ((key,) for key in keys))
+        except sqlite3.OperationalError as error:
+            if not _is_full(error):
+                raise
+
     def unsettled(self, after: int = 0, limit: int = 1_000) -> Sequence[Entry]:
         """Entries behind a position that may be said, oldest first."""
         rows = self._db.execute(

@@ -16,6 +16,7 @@ question names its period, whose end is no later than plant time now.
     states                 what each cell was doing
     downtime               stops by reason, cell, order
     oee                    OEE by sums at any level and calendar, with the minutes lost
+    energy                 what meters counted, and of it for each good piece
     orders                 orders, and the story of one
     spc                    characteristics with limits
     genealogy              what a lot contains, and where it went

@@ -1,0 +1,1 @@
+"""MQTT bridge: the namespace of somebody else, read by mapping only."""
