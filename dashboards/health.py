@@ -30,6 +30,7 @@ sources AS (
 ), judged AS (
     SELECT s.*, k.at_ms - s.at_ms AS silent_ms,
         CASE WHEN hole_to IS NOT NULL THEN 'waits for ' || (seq + 1) || ' to ' || hole_to
+            WHEN starts_with(s.source, 'processor:') THEN 'in time'
             WHEN k.at_ms - s.at_ms > ${quiet_ms} THEN 'quiet'
             ELSE 'in time' END AS standing
     FROM sources AS s CROSS JOIN known_until AS k

@@ -145,7 +145,7 @@ def test_a_verdict_is_the_newest_of_its_sample(told: Told) -> None:
         body = {"sample_id": "S1", "verdict": verdict, "lot": "L1", "characteristics": [judged]}
         told.processor("verdict", body, at_ms=at_ms)
     found = told.rows("SELECT sample_id, cell, verdict, lot, characteristics FROM verdicts")
-    judged = {**bore, "value": 9.5, "verdict": "fail"}
+    judged = {**bore, "value": 9.5, "verdict": "fail", "gauge": None}
     assert found == [("S1", MILL, "fail", "L1", [judged])]
 
 
