@@ -38,6 +38,7 @@ def test_an_order_of_tryton_comes_back_done(erp: Tryton, tmp_path: Path) -> None
         assert erp.order(PIECES) == FIRST_ORDER
         with plant.running() as hub:
             eventually(lambda: hub.document(DOCUMENT), 60, "the order is released")
+            eventually(plant.state.exists, 60, "the plant has saved itself")
             hub.kill()
         plant.load(FIRST_ORDER)
         for step in ("run", "do"):
@@ -71,6 +72,7 @@ class Demo:
         self._data = folder / "data"
         self._data.mkdir()
         (self._data / "tryton.key").write_text(key)
+        self.state = self._data / "plant" / "state.json"
         self._namespace = folder / "namespace.yaml"
         bridges = f"bridges:\n{sample(url)}"
         text = (ROOT / "namespace.yaml").read_text().replace("bridges:\n", bridges, 1)
@@ -82,12 +84,11 @@ class Demo:
 
     def load(self, order_id: str) -> None:
         """Load an order at the line's panel, before those that wait there."""
-        path = self._data / "plant" / "state.json"
-        state = json.loads(path.read_text())
+        state = json.loads(self.state.read_text())
         order = {"order_id": order_id, "item": "housing-a", "quantity": PIECES, "announced": True}
         times = {"due_ms": 0, "released_ms": 0, "priority": 50}
         state["lines"][LINE]["waiting"].insert(0, {**order, **times})
-        path.write_text(json.dumps(state))
+        self.state.write_text(json.dumps(state))
 
     def has_told(self) -> bool:
         """Whether no confirmation of the order waits, is unsure or is dead.

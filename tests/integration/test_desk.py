@@ -116,7 +116,7 @@ class Rig:
         for seq, value in enumerate(values, 1):
             body = {"sample_id": f"s{seq}", "values": {name: value}, "item": "pump-a"}
             draft = Draft(f"{PUMP}/fit", "inspected", self.clock(), body)
-            payload = encode_event(draft, f"plc:{to_dotted(PUMP)}", 1, seq)
+            payload = encode_event(draft, f"plc-assembly:{to_dotted(PUMP)}", 1, seq)
             await self.client.publish(draft.topic, payload)
 
     async def say(self, topic: str, request_id: str, **fields: Any) -> None:
@@ -339,6 +339,7 @@ async def test_limits_of_a_chart_are_decided_from_a_shell(
     rig: Rig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rig.start("spc")
+    await until(lambda: any(m.topic == f"{PUMP}/_hub/processor/spc" for m in rig.seen))
     chart = "spc/torque/pump-a"
     await rig.measure("torque", [10.0, 10.1, 9.9, 10.0, 10.2] * 3)
     await until(lambda: rig.document(f"{PUMP}/fit", chart).get("phase_one", {}).get("points") == 3)

@@ -308,7 +308,7 @@ def _leaves(error: BaseException) -> list[BaseException]:
 def replaced(world: World) -> list[tuple[str, str, Any]]:
     """(module, name, what stands there meanwhile)."""
     return [
-        ("uns.mqtt.client", "_paho", SimPaho),
+        ("uns.mqtt.client", "paho_client", SimPaho),
         ("uns.mqtt.client", "Wire", SimWire),
         ("uns.mqtt.link", "dial", world.net.dial),
         ("uns.mqtt.link", "jitter", world.rng("jitter").random),
