@@ -68,6 +68,8 @@ def test_children_die_with_a_parent_that_was_killed(tmp_path: Path) -> None:
         async def main():
             supervisor = Supervisor(Path({str(tmp_path)!r}))
             await supervisor.start(ChildSpec("sleeper", {SLEEPER!r}))
+            while "up" not in supervisor.tail("sleeper"):
+                await asyncio.sleep(0.02)
             print(supervisor.children["sleeper"].pid, flush=True)
             await asyncio.sleep(600)
         asyncio.run(main())
