@@ -24,7 +24,8 @@ from bench.rig import Figure, Rig, counted_events
 from tools import postgres as tools_postgres
 from tools import timescale
 from tools.ground import SetupError
-from uns.historian.postgres_store import JSONB_TABLES, has_timescale
+from uns.historian.postgres_staging import JSONB_TABLES
+from uns.historian.postgres_store import has_timescale
 from uns.historian.rows import NEWEST, TABLES, Batch, EventRow, Table, TagRow
 from uns.historian.store import open_store
 from uns.runtime.clock import wall_ms

@@ -1,7 +1,8 @@
 """`make faults`: the figures that the fault tests found, as the matrix in docs/reliability.md.
 
 Owns the matrix between two marks in the page; the words around it are written by people. Reads the
-results, one JSON line a run: of each fault the newest full run counts. Knows no fault but by name.
+results, one JSON line a run: of each way to inject a fault the newest full run counts. Knows no
+fault but by name.
 """
 
 import json
@@ -34,24 +35,33 @@ VERDICT: Final = {True: "holds", False: "**fails**"}
 Row = Mapping[str, Any]
 
 
-def newest(results: Path = RESULTS) -> dict[str, Row]:
-    """The newest full run of each fault."""
+def newest(results: Path = RESULTS) -> list[Row]:
+    """The newest full run of each fault; of one that was injected in several ways, of each way."""
     if not results.exists():
-        return {}
+        return []
     rows = map(json.loads, results.read_text(encoding="utf-8").splitlines())
-    return {row["fault"]: row for row in rows if row["profile"] == "full"}
+    full = (row for row in rows if row["profile"] == "full")
+    return list({(row["fault"], row["injected"]): row for row in full}.values())
 
 
-def matrix(rows: Mapping[str, Row]) -> Iterator[str]:
+def matrix(rows: Sequence[Row]) -> Iterator[str]:
     """The lines of the table, in the order of FAULTS, then of whatever else was run."""
     yield "| | fault | figures | verdict | day |"
     yield "|---|---|---|---|---|"
-    for fault in [*FAULTS, *(rows.keys() - FAULTS.keys())]:
-        if row := rows.get(fault):
-            cells = row["injected"], _figures(row["figures"]), VERDICT[row["passed"]], row["day"]
-        else:
-            cells = FAULTS[fault], "no full run yet", "", ""
-        yield f"| {' | '.join((fault, *cells))} |"
+    others = sorted({row["fault"] for row in rows} - FAULTS.keys())
+    for fault in [*FAULTS, *others]:
+        ran = [row for row in rows if row["fault"] == fault]
+        yield from map(_shown_run, ran) if ran else [_not_run(fault)]
+
+
+def _not_run(fault: str) -> str:
+    return f"| {fault} | {FAULTS[fault]} | no full run yet |  |  |"
+
+
+def _shown_run(row: Row) -> str:
+    verdict = VERDICT[row["passed"]]
+    cells = row["fault"], row["injected"], _figures(row["figures"]), verdict, row["day"]
+    return f"| {' | '.join(cells)} |"
 
 
 def written(page: str, lines: Sequence[str]) -> str:
@@ -79,7 +89,7 @@ def main() -> int:
     lines = list(matrix(rows))
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), lines), encoding="utf-8")
     print("\n".join(lines))
-    return int(not all(row["passed"] for row in rows.values()))
+    return int(not all(row["passed"] for row in rows))
 
 
 if __name__ == "__main__":

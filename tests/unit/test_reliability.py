@@ -8,12 +8,12 @@ import pytest
 from tools.reliability import BEGIN, END, FAULTS, PAGE, matrix, newest, written
 
 
-def row(day: str, profile: str = "full", *, passed: bool = True) -> str:
+def row(day: str, profile: str = "full", *, passed: bool = True, injected: str = "kill -9") -> str:
     figures = {"kills": 1_000, "recovery_p99_s": 2.5, "verify": passed}
     return json.dumps(
         {
             "fault": "F1",
-            "injected": "kill -9",
+            "injected": injected,
             "passed": passed,
             "figures": figures,
             "profile": profile,
@@ -33,8 +33,18 @@ def test_the_newest_full_run_counts(tmp_path: Path) -> None:
     assert len(lines) == 2 + len(FAULTS)
 
 
+def test_of_a_fault_that_was_injected_in_two_ways_both_are_shown(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    other = row("2026-01-02", injected="kill -STOP", passed=False)
+    results.write_text(f"{other}\n{row('2026-01-01')}\n{row('2026-01-03')}\n")
+    lines = list(matrix(newest(results)))
+    assert lines[2].startswith("| F1 | kill -STOP |")
+    assert lines[3].startswith("| F1 | kill -9 |")
+    assert lines[3].endswith("| 2026-01-03 |")
+
+
 def test_a_fault_that_was_not_survived_stands_out() -> None:
-    lines = list(matrix({"F1": json.loads(row("2026-01-01", passed=False))}))
+    lines = list(matrix([json.loads(row("2026-01-01", passed=False))]))
     assert "verify **different** | **fails**" in lines[2]
 
 

@@ -1,6 +1,6 @@
 """The plant store: PostgreSQL 15 or later, TimescaleDB where the extension is.
 
-Rows are copied in binary into temporary tables and merged from there, in one transaction a batch.
+Each batch is one transaction; how rows get there: postgres_staging.py.
 A lost connection is made again by the next call.
 """
 
@@ -13,11 +13,11 @@ from typing import Any, Final
 import psycopg
 from psycopg import Connection, errors
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.sql import SQL
 from psycopg.types.json import set_json_dumps
 
 from uns.historian import editions, merging, projecting, retention, rollups
 from uns.historian.errors import StoreUnavailable, Unstorable, one_line
+from uns.historian.postgres_staging import JSONB_TABLES, Staging, copy, ours
 from uns.historian.recorder import Known
 from uns.historian.retention import Keep, LastCame
 from uns.historian.rollups import Run
@@ -32,7 +32,6 @@ from uns.historian.rows import (
     DueRow,
     EventRow,
     SeriesRow,
-    Table,
 )
 from uns.historian.schema import RECORD, VERSIONS, Migration, upgrade
 from uns.historian.series import KnownSeries, Series, Taken
@@ -61,14 +60,6 @@ DIALECTS: Final = {
     "postgresql": ("postgres",),
     "timescaledb": ("postgres", "timescale"),
 }
-JSONB_TABLES: Final = {
-    name: table._replace(types=tuple("jsonb" if kind == "json" else kind for kind in table.types))
-    for name, table in TABLES.items()
-}
-STAGED: Final = (*JSONB_TABLES.values(), DUE, NEWEST)
-"""Their staging tables are empty between writes. Each write deletes what it staged: to have them
-truncated at each commit costs more than all else that a small write does."""
-SWEEP_EVERY: Final = 64
 STRAIGHT: Final = frozenset({TAGS, EVENTS})
 """They are copied to where they belong, past a staging table."""
 LOCK_WAIT_S: Final = 10
@@ -107,27 +98,19 @@ class PostgresStore:
         self._series = Series()
         self._edition = editions.POSTGRESQL
         self._came: LastCame = {}
-        self._writes = 0
         self.kind = "postgresql"
 
     def write(self, batch: Batch) -> None:
         """See Store."""
         with self._guarded() as db:
-            self._sweep(db)
             taken = self._series.take(batch.tags)
             with db.transaction():
-                _write_samples(db, taken)
-                _write_events(db, batch.events)
+                _write_samples(db, self._staging, taken)
+                _write_events(db, self._staging, batch.events)
                 for name, rows in batch.tables().items():
                     if rows and name not in STRAIGHT:
-                        _merge(db, JSONB_TABLES[name], rows)
+                        self._staging.merge(JSONB_TABLES[name], rows)
             self._series.wrote(taken)
-
-    def _sweep(self, db: Connection[Any]) -> None:
-        """Now and then, let go of the room that was staged in."""
-        self._writes += 1
-        if self._writes % SWEEP_EVERY == 0:
-            db.execute(_ours(f"TRUNCATE {', '.join(table.staging for table in STAGED)}"))
 
     def known(self) -> Known:
         """See Store."""
@@ -191,19 +174,17 @@ class PostgresStore:
         self._ask_for_edition(db)
         db.execute("RESET lock_timeout")
         set_json_dumps(str, db)
-        for table in STAGED:
-            declared = f"{table.staging} ({table.declaration})"
-            db.execute(_ours(f"CREATE TEMP TABLE {declared}"))
-        db.execute(_ours(rollups.STAGING))
+        self._staging = Staging(db)
+        db.execute(ours(rollups.STAGING))
         self._series = Series(KnownSeries(*row) for row in _select(db, SERIES_KNOWN))
-        db.execute(_ours(f"SET statement_timeout TO '{STATEMENT_S_MAX}s'"))
+        db.execute(ours(f"SET statement_timeout TO '{STATEMENT_S_MAX}s'"))
 
     def _ask_for_edition(self, db: Connection[Any]) -> None:
         """Find out what the product does by itself. What it refuses is said; we do without."""
         self._edition = editions.edition_of(self.kind, partial(_select, db))
         for sql in editions.not_yet_asked(self._edition, partial(_select, db)):
             try:
-                db.execute(_ours(sql))
+                db.execute(ours(sql))
             except psycopg.Error as error:
                 log.warning("%s: samples are not packed: %s", self._place, one_line(error))
                 return
@@ -216,15 +197,15 @@ class _Schema:
         self._db = db
 
     def applied(self) -> set[str]:
-        self._db.execute(_ours(VERSIONS))
+        self._db.execute(ours(VERSIONS))
         return {name for (name,) in _select(self._db, "SELECT name FROM schema_version")}
 
     def apply(self, migration: Migration, applied_ms: int) -> None:
         values = (migration.version, migration.name, applied_ms)
         try:
             with self._db.transaction():
-                self._db.execute(_ours(migration.sql))
-                psycopg.RawCursor(self._db).execute(_ours(RECORD), values)
+                self._db.execute(ours(migration.sql))
+                psycopg.RawCursor(self._db).execute(ours(RECORD), values)
         except _REFUSED_VALUE as error:
             raise StoreUnavailable(f"{migration.name}: {one_line(error)}") from error
 
@@ -236,10 +217,10 @@ def _become_the_writer(db: Connection[Any]) -> None:
     the lock go when that is over. StoreUnavailable for who waits too long.
     """
     for name, value in SERVER_SIDE.items():
-        db.execute(_ours(f"SET {name} TO {value}"))
-    db.execute(_ours(f"SET lock_timeout TO '{LOCK_WAIT_S}s'"))
+        db.execute(ours(f"SET {name} TO {value}"))
+    db.execute(ours(f"SET lock_timeout TO '{LOCK_WAIT_S}s'"))
     try:
-        db.execute(_ours(LOCK))
+        db.execute(ours(LOCK))
     except errors.LockNotAvailable as error:
         raise errors.OperationalError("another historian writes here") from error
 
@@ -248,7 +229,7 @@ def _become_the_writer(db: Connection[Any]) -> None:
 def _step(db: Connection[Any]) -> Iterator[Run]:
     """A transaction of upkeep, for another time if somebody holds what it needs."""
     with suppress(errors.LockNotAvailable), db.transaction():
-        db.execute(_ours(f"SET LOCAL lock_timeout TO '{TEND_WAIT_S}s'"))
+        db.execute(ours(f"SET LOCAL lock_timeout TO '{TEND_WAIT_S}s'"))
         yield _run(db)
 
 
@@ -277,94 +258,54 @@ def place(dsn: str) -> str:
 def _run(db: Connection[Any]) -> Run:
     def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         with psycopg.RawCursor(db) as cursor:
-            cursor.execute(_ours(sql), params)
+            cursor.execute(ours(sql), params)
             return cursor.fetchall() if cursor.description else []
 
     return run
 
 
-def _write_samples(db: Connection[Any], taken: Taken) -> None:
+def _write_samples(db: Connection[Any], staging: Staging, taken: Taken) -> None:
     table = TABLES[TAGS]
     _name_series(db, taken.series)
-    _copy(db, table.name, table, taken.fresh)
+    copy(db, table.name, table, taken.fresh)
     if taken.late:
-        _copy(db, table.staging, table, taken.late)
+        staging.fill(table, taken.late)
         for span in merging.spans(row[0] for row in taken.late):
             _run(db)(merging.KNOWN_SAMPLES, span)
-        db.execute(_ours(merging.KNOWN_AS_KEPT))
-        db.execute(_ours(merging.LATE_SAMPLES))
-        db.execute(_ours(merging.LATE_NEWEST))
-        _clear(db, table)
+        db.execute(ours(merging.KNOWN_AS_KEPT))
+        db.execute(ours(merging.LATE_SAMPLES))
+        db.execute(ours(merging.LATE_NEWEST))
+        staging.clear(table)
     if taken.due:
-        _merge(db, DUE, taken.due)
-    _copy(db, NEWEST.staging, NEWEST, taken.newest)
+        staging.merge(DUE, taken.due)
+    staging.fill(NEWEST, taken.newest)
     if taken.fresh or taken.late:
-        db.execute(_ours(projecting.NEWEST_TAGS), prepare=True)
-        _clear(db, NEWEST)
+        db.execute(ours(projecting.NEWEST_TAGS), prepare=True)
+        staging.clear(NEWEST)
 
 
-def _write_events(db: Connection[Any], rows: Sequence[EventRow]) -> None:
+def _write_events(db: Connection[Any], staging: Staging, rows: Sequence[EventRow]) -> None:
     """Nearly always all of them are new: which are is asked only if one turns out not to be."""
     if not rows:
         return
     table = JSONB_TABLES[EVENTS]
     try:
         with db.transaction():
-            _copy(db, table.name, table, rows)
+            copy(db, table.name, table, rows)
     except errors.UniqueViolation:
         rows = merging.new_events(_run(db), rows)
-        _copy(db, table.name, table, rows)
+        copy(db, table.name, table, rows)
     if read := projecting.projected(rows):
-        _copy(db, table.staging, table, read)
-        _project(db, table, read)
-        _clear(db, table)
+        staging.project(table, read)
 
 
 def _name_series(db: Connection[Any], series: Sequence[SeriesRow]) -> None:
     """Who finds a number or a name taken remembers an older store: it must be opened again."""
     try:
-        _copy(db, SERIES.name, SERIES, series)
+        copy(db, SERIES.name, SERIES, series)
     except errors.UniqueViolation as error:
         raise errors.OperationalError("another historian writes here") from error
 
 
-def _copy(db: Connection[Any], name: str, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Copy rows of a table's kind into the table of a name."""
-    if not rows:
-        return
-    columns = ", ".join(table.columns)
-    with (
-        db.cursor() as cursor,
-        cursor.copy(_ours(f"COPY {name} ({columns}) FROM STDIN (FORMAT BINARY)")) as copy,
-    ):
-        copy.set_types(table.types)
-        for row in rows:
-            copy.write_row(row)
-
-
-def _merge(db: Connection[Any], table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    _copy(db, table.staging, table, rows)
-    db.execute(_ours(merging.POSTGRES[table.name]), prepare=True)
-    _project(db, table, rows)
-    if afterwards := merging.AFTERWARDS.get(table.name):
-        db.execute(_ours(afterwards), prepare=True)
-    _clear(db, table)
-
-
-def _clear(db: Connection[Any], table: Table) -> None:
-    db.execute(_ours(f"DELETE FROM {table.staging}"), prepare=True)  # noqa: S608 - a name of ours
-
-
-def _project(db: Connection[Any], table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Bring staged rows to the read models."""
-    for sql in projecting.due(table.name, rows):
-        db.execute(_ours(sql), prepare=True)
-
-
 def _select(db: Connection[Any], sql: str) -> list[tuple[Any, ...]]:
-    return db.execute(_ours(sql)).fetchall()
-
-
-def _ours(sql: str) -> SQL:
-    """SQL of this package: it holds no value from outside."""
-    return SQL(sql)
+    return db.execute(ours(sql)).fetchall()

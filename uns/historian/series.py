@@ -5,6 +5,7 @@ instant of each on record, the hour of each that waits to be rolled up. Does not
 `take` returned holds once it is written, and then `wrote` is told so.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -66,10 +67,9 @@ class Series:
 
     def take(self, rows: Sequence[TagRow]) -> Taken:
         """Number the rows of a batch and part them. Changes nothing yet."""
-        by_key = dict[Key, list[TagRow]]()
+        by_key = defaultdict[Key, list[TagRow]](list)
         for row in rows:
-            key = row[0], row[5]  # topic and unit: by their names it takes twice as long
-            by_key.setdefault(key, []).append(row)
+            by_key[row[0], row[5]].append(row)  # topic and unit: by their names it takes longer
         taken = Taken([], [], [], [], [], {})
         for key, said in by_key.items():
             series = self._numbers.get(key)
@@ -96,15 +96,29 @@ class Series:
 
     def _part(self, series: int, said: Sequence[TagRow], taken: Taken) -> None:
         newest_ms = self._newest_ms.get(series, -1)
-        for _, at_ms, value, text, quality, _, received_ms, reason, original in said:
-            known = taken.fresh if at_ms > newest_ms else taken.late
-            known.append(
-                (at_ms, received_ms, value, series, NUMBER_OF[quality], text, reason, original)
-            )
-        last = max(reversed(said), key=_AT_MS)
-        if last.at_ms > newest_ms:
-            taken.newest.append(last)
-        taken.reached_ms[series] = max(newest_ms, last.at_ms)
-        hours = {row[1] // HOUR_MS for row in said}
-        due = (DueRow(series, hour * HOUR_MS) for hour in hours)
+        instants = [row[1] for row in said]
+        first_ms, last_ms = min(instants), max(instants)
+        values = [
+            (at_ms, received_ms, value, series, NUMBER_OF[quality], text, reason, original)
+            for _, at_ms, value, text, quality, _, received_ms, reason, original in said
+        ]
+        if first_ms > newest_ms:
+            taken.fresh.extend(values)
+        else:
+            for one in values:
+                (taken.fresh if one[0] > newest_ms else taken.late).append(one)
+        if last_ms > newest_ms:
+            taken.newest.append(_latest(said, last_ms))
+        taken.reached_ms[series] = max(newest_ms, last_ms)
+        due = (DueRow(series, hour * HOUR_MS) for hour in _hours(instants, first_ms, last_ms))
         taken.due.extend(one for one in due if self._due.get(series) != one.hour_ms)
+
+
+def _latest(said: Sequence[TagRow], last_ms: int) -> TagRow:
+    """Of the samples of the last instant the one that was said last."""
+    return said[-1] if said[-1].at_ms == last_ms else max(reversed(said), key=_AT_MS)
+
+
+def _hours(instants: Sequence[int], first_ms: int, last_ms: int) -> Iterable[int]:
+    first, last = first_ms // HOUR_MS, last_ms // HOUR_MS
+    return (first,) if first == last else {at_ms // HOUR_MS for at_ms in instants}
