@@ -16,15 +16,15 @@ LOSSES: Final[frozenset[Element]] = frozenset({"adet", "aust"})
 
 
 def element_of(plant: Plant, piece: Piece) -> Element:
-    """Off-shift time is planned; a reason may turn lost time into planned or set-up time.
+    """A reason may turn lost time into planned or set-up time.
 
-    In a break whatever is no production is planned. By the plant's policy a planned reason and a
-    break may leave it lost.
+    In a break and off shift whatever is no production is planned. By the plant's policy a planned
+    reason and a break may leave it lost.
     """
-    if not piece.window.planned:
-        return "planned"
     table = ELEMENT_WITH_ORDER if piece.order_id is not None else ELEMENT_WITHOUT_ORDER
     element = reasoned(plant, table.get(piece.state, "unknown"), piece.fault)
+    if not piece.window.planned:
+        return element if element == "apt" else "planned"
     return _planned(plant, element) if piece.rest else element
 
 

@@ -24,7 +24,7 @@ class Policy(BaseModel):
     id: the plant's word for its rules, without `+`.
     line_method: how a line's figures come about, where the line does not say it itself.
     planned_stops: whether a stop with a planned reason lies in planned busy time (SMRP metric
-        2.1.1) or outside of it (ISO 22400-2). Time that no shift plans is always outside.
+        2.1.1) or outside of it (ISO 22400-2). Time that no shift plans is outside, save production.
     unknown_time: whether time without data lies in planned busy time; it is never production.
     lateness_ms_max: how far a fact may lie behind its line's event time and still be on time: a
         shift's figures are final once event time is that far past its end; what changes them
