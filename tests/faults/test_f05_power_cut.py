@@ -15,8 +15,8 @@ from tests.faults.results import record
 from tests.faults.rig import Rig, Scene, full
 from tests.stores import STORES
 
-CUTS: Final = int(os.environ.get("UNS_FAULT_CUTS", "200" if full() else "3"))
-"""Power cuts for each store; `UNS_FAULT_CUTS=1000` asks for more."""
+CUTS: Final = int(os.environ.get("UNS_FAULT_CUTS", "500" if full() else "3"))
+"""Power cuts for each of the two stores."""
 HASTY_EVERY: Final = 3
 """Each so-many-th cut comes while everything is still starting."""
 HASTY_S_MAX: Final = 1.5

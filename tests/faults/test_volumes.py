@@ -32,6 +32,16 @@ def test_a_power_cut_takes_what_was_not_synced_and_keeps_the_rest(tmp_path: Path
         assert (disk.at / "kept").read_bytes() == b"a"
 
 
+def test_a_volume_is_the_same_device_after_a_power_cut_though_others_came(tmp_path: Path) -> None:
+    with volumes(tmp_path, ["disk"], 32) as [disk]:
+        before = disk.at.stat().st_dev
+        disk.lose_power()
+        disk.power_off()
+        with volumes(tmp_path, ["other"], 32):
+            disk.power_on()
+        assert disk.at.stat().st_dev == before
+
+
 def test_a_volume_leaves_no_mount_behind(tmp_path: Path) -> None:
     with volumes(tmp_path, ["one", "two"], 32) as disks:
         assert all(disk.at.is_mount() for disk in disks)

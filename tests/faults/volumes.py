@@ -30,17 +30,21 @@ REPAIRED: Final = (0, 1)
 
 
 class Volume:
-    """An ext4 file system in an image file; `at` is where it is mounted."""
+    """An ext4 file system in an image file; `at` is where it is mounted.
+
+    It stays one device from the first mount to `discard`, as a disk does over a power cut: a file
+    on another device is another file.
+    """
 
     def __init__(self, image: Path, at: Path, size_mb: int) -> None:
         self.at = at
-        self._image = image
         self._is_mounted = False
         at.mkdir(parents=True, exist_ok=True)
         with image.open("wb") as file:
             file.truncate(size_mb << 20)
         options = ("-q", "-F", "-m", "0", "-J", f"size={JOURNAL_MB}")
         system("mkfs.ext4", *options, image)
+        self._device = system("losetup", "--find", "--show", image).strip()
         self.power_on()
 
     def lose_power(self) -> None:
@@ -64,11 +68,16 @@ class Volume:
     def power_on(self) -> None:
         """Check, which replays the journal, and mount."""
         check = subprocess.run(
-            ["e2fsck", "-p", self._image], capture_output=True, text=True, check=False
+            ["e2fsck", "-p", self._device], capture_output=True, text=True, check=False
         )
         assert check.returncode in REPAIRED, check.stdout + check.stderr
-        system("mount", "-o", "loop", self._image, self.at)
+        system("mount", self._device, self.at)
         self._is_mounted = True
+
+    def discard(self) -> None:
+        """Unmount for good, and give the device back."""
+        self.power_off()
+        system("losetup", "--detach", self._device)
 
 
 @contextmanager
@@ -79,7 +88,7 @@ def volumes(folder: Path, names: Sequence[str], size_mb: int) -> Iterator[list[V
         mounted = list[Volume]()
         for name in names:
             mounted.append(Volume(folder / f"{name}.ext4", folder / name, size_mb))
-            stack.callback(mounted[-1].power_off)
+            stack.callback(mounted[-1].discard)
         yield mounted
 
 
