@@ -105,10 +105,14 @@ class Terms(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Orders in the counterpart's words, and where the next page begins; empty: as before."""
+    """Orders in the counterpart's words, and where the next page begins; empty: as before.
+
+    read: how many there were in all, with those that are not to be made.
+    """
 
     rows: list[Document]
     cursor: str
+    read: int
 
 
 class Adapter(NamedTuple):
@@ -119,7 +123,8 @@ class Adapter(NamedTuple):
         Its third argument is the answer to `prepare`, which changes nothing there; without one
         the request is shown as far as it is known.
     ask: the question whether a confirmation was taken. taken: what its answer says; None: nothing.
-    orders: the question for orders changed since a cursor (empty: all). page: its answer.
+    orders: the question for orders changed since a cursor (empty: all), less so many of the first
+        of them. page: its answer.
     order: one row of a page as our document.
     is_more: whether a confirmation needs a further request after this answer to its last one; then
         it is prepared and posted again, so both go by what stands there.
@@ -130,7 +135,7 @@ class Adapter(NamedTuple):
     post: Callable[[Confirmation, Terms, Answer | None], Request | None]
     ask: Callable[[Confirmation, Terms], Request]
     taken: Callable[[Confirmation, Answer], bool | None]
-    orders: Callable[[str, Terms], Request]
+    orders: Callable[[str, int, Terms], Request]
     page: Callable[[Answer], Page]
     order: Callable[[Document, Terms], Document]
     prepare: Callable[[Confirmation, Terms], Request | None] = lambda _confirmation, _terms: None

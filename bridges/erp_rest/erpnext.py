@@ -76,7 +76,7 @@ def _taken(_confirmation: Confirmation, answer: Answer) -> bool | None:
     return bool(rows_at(answer, "data")) if is_ok(answer) else None
 
 
-def _orders(cursor: str, _terms: Terms) -> Request:
+def _orders(cursor: str, skip: int, _terms: Terms) -> Request:
     filters: list[list[Any]] = [["docstatus", "=", SUBMITTED], ["status", "not in", _OVER]]
     if cursor:
         filters.append(["modified", ">=", cursor])
@@ -84,15 +84,17 @@ def _orders(cursor: str, _terms: Terms) -> Request:
         ORDERS,
         filters=json.dumps(filters),
         fields=json.dumps(_FIELDS),
-        order_by="modified asc",
+        order_by="modified asc, name asc",
         limit_page_length=str(ORDERS_A_PAGE),
+        **({"limit_start": str(skip)} if skip else {}),
     )
     return Request("GET", path)
 
 
 def _page(answer: Answer) -> Page:
     rows = rows_at(answer, "data")
-    return Page(rows, max((text_at(row, "modified") for row in rows), default=""))
+    last = max((text_at(row, "modified") for row in rows), default="")
+    return Page(rows, last, len(rows))
 
 
 def _order(row: Document, terms: Terms) -> Document:

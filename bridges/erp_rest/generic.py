@@ -53,13 +53,14 @@ def _taken(_confirmation: Confirmation, answer: Answer) -> bool | None:
     return False if answer.status == NOT_FOUND else is_ok(answer) or None
 
 
-def _orders(cursor: str, _terms: Terms) -> Request:
+def _orders(cursor: str, _skip: int, _terms: Terms) -> Request:
+    """The cursor is the counterpart's own: it stands behind an order, never among several."""
     return Request("GET", path_with("/orders", after=cursor, limit=str(ORDERS_A_PAGE)))
 
 
 def _page(answer: Answer) -> Page:
     rows = rows_at(answer, "orders")
-    return Page(rows, text_at(answer.document, "cursor") if rows else "")
+    return Page(rows, text_at(answer.document, "cursor") if rows else "", len(rows))
 
 
 def _order(row: Document, terms: Terms) -> Document:

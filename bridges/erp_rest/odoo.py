@@ -63,22 +63,24 @@ def _taken(confirmation: Confirmation, answer: Answer) -> bool | None:
     return stands >= confirmation.good_total if isinstance(stands, int | float) else None
 
 
-def _orders(cursor: str, _terms: Terms) -> Request:
+def _orders(cursor: str, skip: int, _terms: Terms) -> Request:
     domain: list[list[Any]] = [["state", "in", ["confirmed", "progress"]]]
     if cursor:
         domain.append(["write_date", ">=", cursor])
     document = {
         "domain": domain,
         "fields": ["name", "product_id", "product_qty", "date_deadline", "priority", "write_date"],
-        "order": "write_date",
+        "order": "write_date, id",
         "limit": ORDERS_A_PAGE,
+        **({"offset": skip} if skip else {}),
     }
     return Request("POST", ORDERS, document)
 
 
 def _page(answer: Answer) -> Page:
     rows = rows_at(answer)
-    return Page(rows, max((text_at(row, "write_date") for row in rows), default=""))
+    last = max((text_at(row, "write_date") for row in rows), default="")
+    return Page(rows, last, len(rows))
 
 
 def _order(row: Document, terms: Terms) -> Document:

@@ -18,6 +18,7 @@ from bridges.erp_rest.contract import (
     ORDERS_A_PAGE,
     Adapter,
     Document,
+    Page,
     Terms,
     is_ok,
     printable,
@@ -64,6 +65,8 @@ class Receiving:
         self._wake = asyncio.Event()
         self._judged: dict[str, asyncio.Event] = {}
         self._said_s: dict[str, float] = {}
+        self._skip = 0
+        self._page: Page | None = None
 
     def answered(self, reply: Reply) -> None:
         """Take the answer to a command, if it is one of ours."""
@@ -128,9 +131,13 @@ class Receiving:
                 await asyncio.sleep(poll_ms / 1000)
 
     async def _asked(self, exchange: Exchange) -> bool:
-        """Take one page; whether it brought something and went on."""
+        """Take one page; whether there may be another one behind it.
+
+        A full page of orders that changed at one moment does not move the cursor: the next one is
+        asked for by its place among them.
+        """
         adapter, cursor = self._source.adapter, self._store.recall(CURSOR)
-        answer = await exchange.send(adapter.orders(cursor, self._source.terms))
+        answer = await exchange.send(adapter.orders(cursor, self._skip, self._source.terms))
         if not is_ok(answer):
             raise ExchangeError(reason_of(answer))
         page = adapter.page(answer)
@@ -138,10 +145,13 @@ class Receiving:
             news = [self._arrive(row) for row in page.rows]
             if page.cursor:
                 self._store.remember(CURSOR, page.cursor)
-        if len(page.rows) >= ORDERS_A_PAGE and page.cursor == cursor:
-            stuck = f"a full page of {len(page.rows)} orders begins and ends at {cursor}"
+        stands = page.read >= ORDERS_A_PAGE and page.cursor == cursor
+        before, self._page = self._page, page if stands else None
+        self._skip = self._skip + page.read if stands and page != before else 0
+        if stands and page == before:
+            stuck = f"a full page of {page.read} orders at {cursor} comes again"
             raise MappingError(f"{stuck}: what lies beyond is not seen until it changes")
-        return any(news) and page.cursor != cursor
+        return stands or (any(news) and page.cursor != cursor)
 
     def _arrive(self, row: Document) -> bool:
         """Take one row in, refused at once when it is no order; whether it is new."""

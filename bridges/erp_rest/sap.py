@@ -143,13 +143,14 @@ def _taken(_confirmation: Confirmation, answer: Answer) -> bool | None:
     return bool(rows_at(answer, "d", "results")) if is_ok(answer) else None
 
 
-def _orders(cursor: str, _terms: Terms) -> Request:
+def _orders(cursor: str, skip: int, _terms: Terms) -> Request:
     since = f" and LastChangeDateTime ge datetimeoffset'{cursor}'" if cursor else ""
     path = path_with(
         ORDERS,
         _filter=f"OrderIsReleased eq 'X'{since}",
-        _orderby="LastChangeDateTime",
+        _orderby="LastChangeDateTime,ManufacturingOrder",
         _top=str(ORDERS_A_PAGE),
+        **({"_skip": str(skip)} if skip else {}),
         _format="json",
     )
     return Request("GET", path, None, (_JSON,))
@@ -158,13 +159,13 @@ def _orders(cursor: str, _terms: Terms) -> Request:
 def _page(answer: Answer) -> Page:
     rows = rows_at(answer, "d", "results")
     if not rows:
-        return Page([], "")
+        return Page([], "", 0)
     open_rows = [row for row in rows if not any(row.get(flag) == _YES for flag in _OVER)]
     last_ms = max(map(_changed_ms, rows))
     if not last_ms:
-        return Page(open_rows, "")
+        return Page(open_rows, "", len(rows))
     last = instant_of(last_ms, _CHANGED).replace(tzinfo=None, microsecond=0)
-    return Page(open_rows, f"{last.isoformat()}Z")
+    return Page(open_rows, f"{last.isoformat()}Z", len(rows))
 
 
 def _order(row: Document, terms: Terms) -> Document:

@@ -216,17 +216,19 @@ def _unseen(*, is_end: bool) -> Production:
     return Production("<id>", state, Output("<id>", -1.0), None, {"to_location": "<id>"})
 
 
-def _orders(cursor: str, _terms: Terms) -> Request:
+def _orders(cursor: str, skip: int, _terms: Terms) -> Request:
     domain: list[Any] = [["state", "=", "assigned"], ["type", "=", "assembly"]]
     if cursor:
         domain.append(["write_date", ">=", _said(datetime.fromisoformat(cursor))])
-    order = ("o", _encoded([["write_date", "ASC"]]))
-    return _search(domain, _ORDER, order, ("s", str(ORDERS_A_PAGE)))
+    order = ("o", _encoded([["write_date", "ASC"], ["id", "ASC"]]))
+    page = [("s", str(ORDERS_A_PAGE)), *([("p", str(skip))] if skip else [])]
+    return _search(domain, _ORDER, order, *page)
 
 
 def _page(answer: Answer) -> Page:
     rows = rows_at(answer)
-    return Page(rows, max((_instant(row, "write_date").isoformat() for row in rows), default=""))
+    last = max((_instant(row, "write_date").isoformat() for row in rows), default="")
+    return Page(rows, last, len(rows))
 
 
 def _order(row: Document, terms: Terms) -> Document:

@@ -74,7 +74,7 @@ def ended(good: int, scrap: int = 0) -> dict[str, Any]:
 @bounded
 async def test_an_order_is_read_until_it_runs(erp: Tryton, outbox: Outbox) -> None:
     number = erp.order(7)
-    page = TRYTON.page(await outbox.exchange.send(TRYTON.orders("", outbox.terms)))
+    page = TRYTON.page(await outbox.exchange.send(TRYTON.orders("", 0, outbox.terms)))
     orders = {one["order_id"]: one for one in (TRYTON.order(r, outbox.terms) for r in page.rows)}
     revision = orders[number].pop("revision")
     assert orders[number] == {
@@ -85,11 +85,11 @@ async def test_an_order_is_read_until_it_runs(erp: Tryton, outbox: Outbox) -> No
     }
     erp.press("wait", number)
     erp.press("assign_try", number)
-    again = TRYTON.page(await outbox.exchange.send(TRYTON.orders(page.cursor, outbox.terms)))
+    again = TRYTON.page(await outbox.exchange.send(TRYTON.orders(page.cursor, 0, outbox.terms)))
     changed = {row["number"]: TRYTON.order(row, outbox.terms) for row in again.rows}
     assert changed[number]["revision"] >= revision
     erp.press("run", number)
-    none = TRYTON.page(await outbox.exchange.send(TRYTON.orders(again.cursor, outbox.terms)))
+    none = TRYTON.page(await outbox.exchange.send(TRYTON.orders(again.cursor, 0, outbox.terms)))
     assert number not in {row["number"] for row in none.rows}
 
 

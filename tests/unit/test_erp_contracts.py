@@ -119,7 +119,7 @@ async def test_orders_are_asked_for(
     settings = settings_of(case, server.url)
     adapter, terms = ADAPTERS[settings.adapter], terms_of(settings, PLANT)
     exchange = exchange_of(settings, tmp_path, adapter.authorization(CREDENTIALS))
-    page = adapter.page(await exchange.send(adapter.orders(case["cursor"], terms)))
+    page = adapter.page(await exchange.send(adapter.orders(case["cursor"], 0, terms)))
     read = list[Any]()
     for row in page.rows:
         try:

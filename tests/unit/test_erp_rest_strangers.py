@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -33,14 +34,23 @@ CHANGED_MS = 1_765_443_600_000
 
 
 class Orders:
-    """A counterpart that only gives orders."""
+    """A counterpart that only gives orders; `is_paged`: 100 of them from the place asked for."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.is_paged = False
 
     def __call__(self, asked: Asked) -> Said:
+        query = parse_qs(urlsplit(asked.path).query)
+        named = query.get("$skip") or query.get("limit_start") or query.get("p")
+        skip = int(named[0]) if named else int((asked.document or {}).get("offset", 0))
+        rows = self.rows[skip : skip + ORDERS_A_PAGE] if self.is_paged else self.rows
         if "/sap/" in asked.path:
-            return Said(200, {"d": {"results": self.rows}})
+            return Said(200, {"d": {"results": rows}})
+        if "/api/resource/" in asked.path:
+            return Said(200, {"data": rows})
+        if "/json/2/" in asked.path or "/rest/" in asked.path:
+            return Said(200, rows)
         return Said(200, {"orders": self.rows, "cursor": "1"})
 
 
@@ -68,12 +78,14 @@ def receiving(store: Store, erp: Counterpart, adapter: str) -> Receiving:
     return Receiving(store, source)
 
 
-async def polled(store: Store, erp: Counterpart, folder: Path, adapter: str) -> None:
-    """Ask for orders until the counterpart was asked twice more; fails if asking ends."""
+async def polled(
+    store: Store, erp: Counterpart, folder: Path, adapter: str, answers: int = 2
+) -> None:
+    """Ask for orders until some answers were taken in; fails if asking ends."""
     settings = ErpRestSettings(url=erp.url, credentials_file="t")
     exchange = exchange_of(settings, folder, "x")
     asking = asyncio.create_task(receiving(store, erp, adapter).poll(exchange, 10))
-    wanted = len(erp.asked) + 3
+    wanted = len(erp.asked) + answers + 1
     await until(lambda: len(erp.asked) >= wanted or asking.done())
     asking.cancel()
     with suppress(asyncio.CancelledError):
@@ -162,11 +174,47 @@ async def test_orders_beyond_a_page_of_one_moment_are_not_passed_over_in_silence
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     orders.rows = [sap_order(number) for number in range(1, ORDERS_A_PAGE + 1)]
-    await polled(store, erp, tmp_path, "sap-odata")
+    await polled(store, erp, tmp_path, "sap-odata", answers=5)
     assert len(store.arrivals("waiting")) == ORDERS_A_PAGE
     said = [record.message for record in caplog.records if "full page" in record.message]
     assert len(said) == 1, "it is said once, not with each poll"
-    assert "begins and ends at 2025-12-11T09:00:00Z" in said[0]
+    assert "at 2025-12-11T09:00:00Z comes again" in said[0]
+
+
+SAME_MOMENT: Final[dict[str, Callable[[int], dict[str, Any]]]] = {
+    "sap-odata": sap_order,
+    "odoo": lambda number: {
+        "name": f"WH/MO/{number}",
+        "product_id": [7, "[housing-a] Housing"],
+        "product_qty": 10,
+        "write_date": "2025-12-11 09:00:00",
+    },
+    "erpnext": lambda number: {
+        "name": f"MFG-{number}",
+        "production_item": "housing-a",
+        "qty": 10,
+        "modified": "2025-12-11 09:00:00.000000",
+    },
+    "tryton": lambda number: {
+        "number": f"{number}",
+        "product": {"code": "housing-a"},
+        "quantity": 10,
+        "unit": {"symbol": "PCE"},
+        "write_date": {"__class__": "datetime", "year": 2025, "month": 12, "day": 11, "hour": 9},
+    },
+}
+
+
+@bounded
+@pytest.mark.parametrize("adapter", SAME_MOMENT)
+async def test_all_orders_of_one_moment_come_in(
+    adapter: str, store: Store, erp: Counterpart, orders: Orders, tmp_path: Path
+) -> None:
+    orders.rows = [SAME_MOMENT[adapter](number) for number in range(1, 3 * ORDERS_A_PAGE + 51)]
+    orders.is_paged = True
+    await polled(store, erp, tmp_path, adapter, answers=5)
+    assert [one.reason for one in store.arrivals("refused")] == []
+    assert len(store.arrivals("waiting", 1_000)) == 350
 
 
 @bounded
