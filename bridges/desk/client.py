@@ -10,7 +10,16 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final
 
 from bridges.desk.config import DeskSettings
-from bridges.desk.mapping import Refused, asked, gated, released, reply, request_key
+from bridges.desk.mapping import (
+    USED,
+    Refused,
+    asked,
+    gated,
+    is_other,
+    released,
+    reply,
+    request_key,
+)
 from uns.codec import Message, Reject, parse_json
 from uns.model.commands import Command, ReleaseOrder
 from uns.model.events import Reply
@@ -73,14 +82,20 @@ class Desk:
         path, request_id = message.topic.path, command.request_id
         if isinstance(command, ReleaseOrder) and level_of(path) == "site":
             return []
-        key = request_key(path, request_id)
-        if key in self._known_fact(key):
-            known = self._answers.get(key)
-            return self._answer(path, request_id, known.outcome, known.reason) if known else []
         fact = asked(message.topic, command, self._clock(), self._days)
+        key = request_key(path, request_id)
+        if (recorded := self._known_fact(key).get(key)) is not None:
+            return self._again(path, request_id, key, is_other=is_other(fact, recorded))
         if isinstance(fact, Refused):
             return self._answer(path, request_id, "refused", fact.reason)
         return [fact]
+
+    def _again(self, path: str, request_id: str, key: str, *, is_other: bool) -> list[Observation]:
+        """A request id that is on record: its answer, unless it asks for something else now."""
+        if is_other:
+            return self._answer(path, request_id, "refused", USED)
+        known = self._answers.get(key)
+        return self._answer(path, request_id, known.outcome, known.reason) if known else []
 
     def _rejected(self, rejected: Reject) -> list[Observation]:
         """A refusal in words, where its sender can be named; the historian keeps the original."""
@@ -101,6 +116,8 @@ class Desk:
             return []
 
     def _remember(self, answer: Reply) -> None:
+        if answer.reason == USED:
+            return
         key = request_key(answer.path, answer.request_id)
         self._answers[key] = answer
         while len(self._answers) > self._answers_max:

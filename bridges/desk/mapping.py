@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from uns.codec import encode_document
 from uns.model.commands import (
     AskForCard,
     AskForChart,
@@ -42,6 +43,7 @@ from uns.model.path import LEVELS, Topic, key_of, level_of
 from uns.model.plant import Plant
 
 DAY_MS: Final = 86_400_000
+USED: Final = "this request_id was used for something else: take a new one"
 DIGITS: Final = 16
 STOP_FIELDS: Final[dict[str, Fields]] = {
     "classify": Fields(needed=("reason_code",), also=("comment",)),
@@ -165,6 +167,14 @@ def _misfit(fields: Fields, given: Iterable[str]) -> str | None:
 def request_key(path: str, request_id: str) -> str:
     """What makes a request the same one again."""
     return f"request:{path}:{request_id}"
+
+
+def is_other(fact: Fact | Refused, recorded: str) -> bool:
+    """Whether a command asks for something else than what is on record (JSON) under its request.
+
+    One that would be refused now is the one on record, asked again too late.
+    """
+    return isinstance(fact, Fact) and encode_document(fact.body).decode() != recorded
 
 
 def reply(path: str, request_id: str, outcome: str, reason: str, at_ms: int) -> Fact:

@@ -214,6 +214,24 @@ async def test_a_request_that_comes_again_is_followed_once_and_answered_again(ri
 
 
 @bounded
+async def test_a_request_id_that_was_used_for_something_else_is_refused(rig: Rig) -> None:
+    await rig.release("PO-1", quantity=10)
+    asked = f"{PUMP}/_cmd/order/update"
+    assert (await rig.ask(asked, "r-1", order_id="PO-1", priority=90))[0] == "accepted"
+    await rig.say(asked, "r-1", order_id="PO-1", priority=10)
+    await until(lambda: len(rig.replies("r-1")) > 1)
+    other = rig.replies("r-1")[-1]
+    assert (other["outcome"], other["reason"].partition(":")[0]) == (
+        "refused",
+        "this request_id was used for something else",
+    )
+    await rig.say(asked, "r-1", order_id="PO-1", priority=90)
+    await until(lambda: len(rig.replies("r-1")) > 2)
+    assert rig.replies("r-1")[-1]["outcome"] == "accepted"
+    assert len(rig.said("/_event/order-commanded")) == 1
+
+
+@bounded
 async def test_a_command_that_nobody_understands_is_refused_by_the_desk(rig: Rig) -> None:
     order = {"order_id": "PO-1"}
     asked: list[tuple[str, dict[str, Any], str]] = [
