@@ -145,16 +145,22 @@ class _Bridge:
     async def _tell(self) -> None:
         settings = self._settings
         rules = Rules(
-            settings.confirm_every_ms, settings.settle_ms, is_partial=settings.confirm == "progress"
+            settings.confirm_every_ms,
+            settings.settle_ms,
+            is_partial=settings.confirm == "progress",
+            is_own=settings.orders == "own",
         )
         while True:
-            if self._hearing.tell(rules):
-                self._poster.wake()
+            for count in self._hearing.tell(rules):
+                if count:
+                    self._poster.wake()
+                await asyncio.sleep(0)
             await asyncio.sleep(TELL_S)
 
     async def _forget(self) -> None:
         while True:
-            self._store.forget(self._clocks.wall() - self._settings.keep_days * DAY_MS)
+            before_ms = self._clocks.wall() - self._settings.keep_days * DAY_MS
+            self._store.forget(before_ms, own=self._settings.orders == "own")
             await asyncio.sleep(FORGET_S)
 
     async def _greet(self) -> None:

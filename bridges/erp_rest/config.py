@@ -13,6 +13,8 @@ def _is_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
         raise ValueError("write https://host:port/path, without user, password and query")
+    if not url.isascii() or any(char.isspace() for char in url):
+        raise ValueError("write the path percent-encoded, and a host of other letters in Punycode")
     _ = parts.port  # raises ValueError when it is no port
     return url.rstrip("/")
 
@@ -41,6 +43,8 @@ class ErpRestSettings(BaseModel):
     """How long one request may take, from connecting to the last byte of the answer."""
     connections: Annotated[int, Field(ge=1, le=64)] = 4
     """How many orders are told of at a time."""
+    orders: Literal["all", "own"] = "all"
+    """Which orders it is told of: all of the plant, or those that came in by this bridge."""
     confirm: Literal["progress", "end"] = "progress"
     """When an order is confirmed: while it runs and at its end, or at its end only."""
     confirm_every_ms: Annotated[int, Field(ge=100, le=86_400_000)] = 60_000

@@ -7,7 +7,6 @@ Does not know what is said.
 import asyncio
 import ssl
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from uns.codec import encode_document
 
 BODY_BYTES_MAX: Final = 4_000_000
 READ_BYTES: Final = 65_536
+GOODBYE_S: Final = 1.0
 PORTS: Final = {"http": 80, "https": 443}
 USER_AGENT: Final = "uns-mes"
 
@@ -71,7 +71,8 @@ class Exchange:
 
     @property
     def _name(self) -> str:
-        return f"{self._server.host}:{self._server.port}"
+        host = self._server.host
+        return f"{f'[{host}]' if ':' in host else host}:{self._server.port}"
 
     async def _connected(
         self, deadline_s: float
@@ -102,9 +103,15 @@ class Exchange:
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Close; a server that does not say goodbye (TLS close_notify) is waited for no longer."""
     writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
+    try:
+        async with asyncio.timeout(GOODBYE_S):
+            await writer.wait_closed()
+    except TimeoutError:
+        writer.transport.abort()
+    except OSError:
+        pass
 
 
 def bytes_of(connection: h11.Connection, events: Iterable[h11.Event]) -> bytes:

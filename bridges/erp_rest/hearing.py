@@ -5,7 +5,7 @@ and only then is the batch acknowledged. What breaks the contract is the histori
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -75,18 +75,23 @@ class Hearing:
                 if not isinstance(decoded, Reject):
                     self._take(decoded)
 
-    def tell(self, rules: Rules) -> int:
-        """Put into the outbox what is to be told now; how many confirmations."""
-        now_ms, count = self._clocks.plant(), 0
-        for account in self._store.with_news():
-            others = self._store.others(account)
-            told = tell(account, now_ms, rules, self._day(account), others)
-            if told.account != account:
-                with self._store.together():
-                    self._store.post(told.confirmations, self._clocks.wall())
-                    self._keep(told.account)
-            count += len(told.confirmations)
-        return count
+    def tell(self, rules: Rules) -> Iterator[int]:
+        """Put into the outbox what is to be told now; how many confirmations, order by order.
+
+        Between two orders there may be news: each is as it stands when it has its turn.
+        """
+        for key in self._store.with_news(own=rules.is_own):
+            if (account := self._store.account_of(key)) is not None:
+                yield self._tell(account, rules)
+
+    def _tell(self, account: Account, rules: Rules) -> int:
+        others = self._store.others(account)
+        told = tell(account, self._clocks.plant(), rules, self._day(account), others)
+        if told.account != account:
+            with self._store.together():
+                self._store.post(told.confirmations, self._clocks.wall())
+                self._keep(told.account)
+        return len(told.confirmations)
 
     def missing(self) -> set[str]:
         """Orders that have not ended, as far as is known, and do not stand in the tree."""

@@ -29,7 +29,7 @@ from bridges.erp_rest.exchange import Exchange
 from bridges.erp_rest.idoc import is_xml, orders_of
 from bridges.erp_rest.listener import Response, refusal
 from bridges.erp_rest.mapping import DIGEST_LENGTH, digest_of, is_same, site_of
-from bridges.erp_rest.store import Store
+from bridges.erp_rest.store import Arrived, Store
 from uns.codec import BYTES_MAX, encode_document, parse_json
 from uns.model.events import Reply
 from uns.model.plant import Plant
@@ -98,7 +98,7 @@ class Receiving:
         while True:
             waiting = self._store.arrivals("waiting", AT_A_TIME)
             for one in waiting:
-                if self._is_to_be_said(one.digest):
+                if self._is_to_be_said(one.digest) and self._is_sayable(one):
                     await client.publish(*self._command(one.digest, one.order))
             digests = {one.digest for one in waiting}
             self._said_s = {d: s for d, s in self._said_s.items() if d in digests}
@@ -106,6 +106,15 @@ class Receiving:
                 async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()
             self._wake.clear()
+
+    def _is_sayable(self, arrived: Arrived) -> bool:
+        """Whether a command can hold an order; one that was set free by hand may not fit."""
+        try:
+            self._fitting(arrived.order)
+        except MappingError as error:
+            self._store.answer(arrived.digest, "refused", printable(str(error)))
+            return False
+        return True
 
     def _is_to_be_said(self, digest: str) -> bool:
         """Whether a command was not said yet, or long ago; it is said now, then."""

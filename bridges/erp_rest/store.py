@@ -126,9 +126,13 @@ class Store:
 
     def account(self, line: str, order_id: str) -> Account:
         """An order's account; an empty one for an order that nobody has heard of."""
-        named = (account_id(line, order_id),)
-        row = self._db.execute("select body from account where id = ?", named).fetchone()
-        return Account.model_validate_json(row[0]) if row else Account(order_id=order_id, line=line)
+        known = self.account_of(account_id(line, order_id))
+        return known or Account(order_id=order_id, line=line)
+
+    def account_of(self, key: str) -> Account | None:
+        """The account of a key, if there is one."""
+        row = self._db.execute("select body from account where id = ?", (key,)).fetchone()
+        return Account.model_validate_json(row[0]) if row else None
 
     def keep(self, account: Account, now_ms: int) -> None:
         """Store an account; `now_ms` is the wall's."""
@@ -154,13 +158,18 @@ class Store:
         named = (event_id, account_id(account.line, account.order_id))
         return bool(self._db.execute("insert or ignore into heard values (?, ?)", named).rowcount)
 
-    def with_news(self) -> list[Account]:
-        """Accounts with something to tell whose orders have no open post."""
+    def with_news(self, *, own: bool = False) -> list[str]:
+        """Keys of accounts with something to tell whose orders have no open post.
+
+        own: only those of orders that came in here.
+        """
         rows = self._db.execute(
-            "select body from account where has_news and order_id not in"
+            "select id from account where has_news and order_id not in"
             " (select order_id from post where state not in ('sent', 'skipped'))"
+            " and (not ? or order_id in (select order_id from arrival))",
+            (own,),
         )
-        return [Account.model_validate_json(body) for (body,) in rows]
+        return [key for (key,) in rows]
 
     def others(self, account: Account) -> list[Account]:
         """The other parts of the order that an account is of."""
@@ -170,18 +179,18 @@ class Store:
         )
         return [Account.model_validate_json(body) for (body,) in rows]
 
-    def forget(self, before_ms: int) -> None:
+    def forget(self, before_ms: int, *, own: bool = False) -> None:
         """Drop accounts that ended before (wall time), and what was settled beyond DONE_MAX.
 
-        So do those that no document was ever seen of.
+        So do those that no document was ever seen of, and with `own` those of foreign orders.
         """
+        silent = "heard_ms < ? and (may_go or ? and order_id not in (select order_id from arrival))"
         with self.together():
             self._db.execute(
-                "delete from heard where account in"
-                " (select id from account where may_go and heard_ms < ?)",
-                (before_ms,),
+                f"delete from heard where account in (select id from account where {silent})",  # noqa: S608 - ours
+                (before_ms, own),
             )
-            self._db.execute("delete from account where may_go and heard_ms < ?", (before_ms,))
+            self._db.execute(f"delete from account where {silent}", (before_ms, own))  # noqa: S608 - ours
             self._db.execute(
                 "delete from post where state in ('sent', 'skipped') and id <="
                 " (select max(id) - ? from post)",
@@ -278,13 +287,14 @@ class Store:
         )
         return bool(changed.rowcount)
 
-    def judge_again(self, digest: str) -> None:
-        """An order that was refused is to be judged once more."""
-        self._db.execute(
+    def judge_again(self, digest: str) -> bool:
+        """An order that was refused is to be judged once more; whether there was such an order."""
+        changed = self._db.execute(
             "update arrival set state = 'waiting', reason = '' where digest = ?"
             " and state = 'refused'",
             (digest,),
         )
+        return bool(changed.rowcount)
 
     def arrivals(self, state: Arrival, limit: int = LIST_MAX) -> list[Arrived]:
         """The oldest orders in a state."""

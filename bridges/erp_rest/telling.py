@@ -23,11 +23,12 @@ _WELL: Final = frozenset({"completed", "closed"})
 
 
 class Rules(NamedTuple):
-    """When something is told; times in ms of plant time."""
+    """When something is told, in ms of plant time. is_own: only of orders that came in here."""
 
     every_ms: int
     settle_ms: int
     is_partial: bool
+    is_own: bool = False
 
 
 class Told(NamedTuple):

@@ -1,4 +1,4 @@
-"""`uns erp list|show|retry|skip`: confirmations that wait for an ERP, at the command line."""
+"""`uns erp`: confirmations that wait for an ERP and orders that it gave, at the command line."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,3 +74,22 @@ def test_what_cannot_be_done_says_why(uns: Cli, hub: Folder, store: Store, tmp_p
     assert "no confirmation 9" in uns.fails(1, "erp", "show", 9, "--data", hub.root)
     assert "--bridge: sap" in uns.fails(2, "erp", "list", "--bridge", "x", "--data", hub.root)
     assert "holds no hub" in uns.fails(1, "erp", "list", "--data", tmp_path / "none")
+
+
+def test_a_refused_order_is_judged_again(uns: Cli, hub: Folder, store: Store) -> None:
+    store.arrive("d1", {"order_id": "PO-7", "revision": 3}, 1_000)
+    store.answer("d1", "refused", "item: unknown")
+    store.arrive("d2", {"order_id": "PO-8"}, 2_000)
+    listed = uns("erp", "orders", "--data", hub.root).out
+    assert "PO-7" in listed
+    assert "item: unknown" in listed
+    assert "PO-7 is judged again" in uns("erp", "judge", "PO-7", "--data", hub.root).out
+    assert [one.order_id for one in store.arrivals("waiting")] == ["PO-7", "PO-8"]
+    assert "PO-8 is waiting" in uns.fails(1, "erp", "judge", "PO-8", "--data", hub.root)
+    assert "no order PO-9" in uns.fails(1, "erp", "judge", "PO-9", "--data", hub.root)
+    store.answer("d2", "accepted", "released")
+    both = uns("erp", "orders", "--all", "--data", hub.root, "--json").json
+    assert [(row["order_id"], row["state"]) for row in both] == [
+        ("PO-7", "waiting"),
+        ("PO-8", "accepted"),
+    ]

@@ -41,7 +41,7 @@ class Bridge:
 
     def told(self) -> list[Confirmation]:
         """All that is told now; it is taken at once."""
-        self.hearing.tell(RULES)
+        list(self.hearing.tell(RULES))
         posts = self.store.posts(("waiting",))
         for post in posts:
             self.store.settled(post, "sent", self.now_ms)

@@ -25,7 +25,7 @@ from tests.counterpart import Asked, Counterpart, Said, confirmation, counterpar
 from tests.simulated import START_MS
 from uns.codec import encode_document, encode_event
 from uns.fold import Draft
-from uns.model.path import to_dotted
+from uns.model.path import key_of, to_dotted
 from uns.mqtt.message import Message
 
 PLANT = small_plant()
@@ -271,10 +271,10 @@ class Heard:
         clocks = Clocks(lambda: START_MS, lambda: START_MS)
         self.hearing = Hearing(store, PLANT, clocks, lambda _reply: None)
 
-    def order(self) -> None:
+    def order(self, order_id: str = "PO-1") -> None:
         row = {"cell": "mill", "good": 1, "scrap": 0, "rework": 0}
         document = {
-            "order_id": "PO-1",
+            "order_id": order_id,
             "item": "housing-a",
             "quantity": 10,
             "revision": 1,
@@ -283,7 +283,7 @@ class Heard:
             "operations": [row],
         }
         payload = encode_document(document)
-        self._take(f"{LINE}/_state/order/po-1--u3", payload)
+        self._take(f"{LINE}/_state/order/{key_of(order_id)}", payload)
 
     def consumed(self, at_ms: int) -> None:
         body = {"order_id": "PO-1", "item": "alu-bar", "lot": "L", "quantity": 1.0, "unit": "kg"}
@@ -306,7 +306,27 @@ def test_a_clock_that_counts_microseconds_dates_no_confirmation(store: Store) ->
     heard.order()
     heard.consumed(START_MS * 1_000)
     assert heard.account.operations["mill"].used, "it was heard"
-    assert heard.hearing.tell(Rules(0, 0, is_partial=True)) == 1
+    assert sum(heard.hearing.tell(Rules(0, 0, is_partial=True))) == 1
     (post,) = store.posts(("waiting",))
     assert post.confirmation.day == "2025-12-11"
     assert post.confirmation.at_ms == START_MS
+
+
+def test_of_foreign_orders_a_counterpart_is_told_only_if_it_wants_to(store: Store) -> None:
+    heard = Heard(store)
+    heard.order("PO-1")
+    own, every = Rules(0, 0, is_partial=True, is_own=True), Rules(0, 0, is_partial=True)
+    assert list(heard.hearing.tell(own)) == []
+    store.arrive("d1", {"order_id": "PO-1"}, START_MS)
+    assert sum(heard.hearing.tell(own)) == 1
+    heard.order("PO-2")
+    assert (list(heard.hearing.tell(own)), sum(heard.hearing.tell(every))) == ([], 1)
+
+
+def test_what_is_kept_of_foreign_orders_is_forgotten(store: Store) -> None:
+    account = Account(order_id="PO-1", line=LINE, item="pump-a")
+    store.keep(account, 1_000)
+    store.forget(2_000)
+    assert store.open_ids()
+    store.forget(2_000, own=True)
+    assert not store.open_ids()

@@ -93,3 +93,31 @@ def skip(
     from uns.cli import erp_posts  # noqa: PLC0415 - see the module's docstring
 
     erp_posts.set_free(post_id, "skipped", bridge, data, as_json=as_json)
+
+
+@erp_app.command("orders", epilog="Example: uns erp orders")
+def orders(
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="What was accepted, too.")] = False,
+    bridge: Bridge = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """List the orders that came in and were refused, with the reason, or are not judged yet."""
+    from uns.cli import erp_arrivals  # noqa: PLC0415 - see the module's docstring
+
+    erp_arrivals.list_orders(bridge, data, everything=everything, as_json=as_json)
+
+
+@erp_app.command("judge", epilog="Example: uns erp judge PO-1001")
+def judge(
+    order_id: Annotated[str, typer.Argument(metavar="ORDER", help="The order's number.")],
+    *,
+    bridge: Bridge = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Let a refused order be judged again, once namespace.yaml has what it lacked."""
+    from uns.cli import erp_arrivals  # noqa: PLC0415 - see the module's docstring
+
+    erp_arrivals.judge_again(order_id, bridge, data, as_json=as_json)

@@ -25,7 +25,7 @@ DONE: Final = {"unsure": "is asked for and sent again", "skipped": "is skipped"}
 
 def list_posts(bridge: str | None, data: Path | None, *, everything: bool, as_json: bool) -> None:
     """The confirmations that are not settled; or all that are kept."""
-    folder, name = _found(bridge, data)
+    folder, name = found_bridge(bridge, data)
     with closing(Store(store_path(folder.root, name))) as store:
         posts = store.posts((*OPEN, "sent", "skipped") if everything else OPEN)
     if as_json:
@@ -36,7 +36,7 @@ def list_posts(bridge: str | None, data: Path | None, *, everything: bool, as_js
 
 def show(post_id: int, bridge: str | None, data: Path | None, *, as_json: bool) -> None:
     """A confirmation as the counterpart is told it, on one line if `as_json`. Sends nothing."""
-    folder, name = _found(bridge, data)
+    folder, name = found_bridge(bridge, data)
     plant = folder.load_plant()
     with closing(Store(store_path(folder.root, name))) as store:
         post = _post(store, post_id)
@@ -62,7 +62,7 @@ def set_free(
     as_json: bool,
 ) -> None:
     """Send a dead letter again, or leave it for good."""
-    folder, name = _found(bridge, data)
+    folder, name = found_bridge(bridge, data)
     with closing(Store(store_path(folder.root, name))) as store:
         post = _post(store, post_id)
         if not store.set_free(post_id, state):
@@ -74,7 +74,8 @@ def set_free(
         say(f"{post.key} {DONE[state]}")
 
 
-def _found(bridge: str | None, data: Path | None) -> tuple[Folder, str]:
+def found_bridge(bridge: str | None, data: Path | None) -> tuple[Folder, str]:
+    """The data folder, and the bridge that was named, or the only one. Raises UsageError."""
     folder = find_folder(data)
     plant = folder.load_plant()
     names = [name for name, one in plant.bridges.items() if one.protocol == PROTOCOL]
