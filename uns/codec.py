@@ -20,6 +20,8 @@ from uns.model.events import (
     EVENTS,
     ChartCommanded,
     Event,
+    HoldCommanded,
+    HoldSaid,
     InspectionCommanded,
     KanbanCommanded,
     OperationGated,
@@ -59,6 +61,7 @@ _OFFICES: Final[dict[str, tuple[type[Event], ...]]] = {
     "desk": (
         *(Released, OrderCommanded, OrderMoved, StopCommanded),
         *(KanbanCommanded, ChartCommanded, InspectionCommanded, OperationGated),
+        *(HoldCommanded, HoldSaid),
     ),
     "epcis": (Traced,),
 }

@@ -6,11 +6,13 @@ must say is in mapping.py. Judges nothing: whoever folds the fact answers it.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Final
 
 from bridges.desk.config import DeskSettings
+from bridges.desk.holding import held
 from bridges.desk.mapping import (
+    DAY_MS,
     USED,
     Refused,
     asked,
@@ -38,13 +40,15 @@ async def observe(
     clock: Callable[[], int],
     messages: "asyncio.Queue[Message | Reject]",
     known_fact: KnownFact,
+    lines: Sequence[str] = (),
 ) -> AsyncGenerator[list[Observation], None]:
     """Batches of observations, for ever: one a message.
 
     clock: plant time in ms. known_fact: recorded bodies by business key, for keys with a prefix.
+    lines: all lines of the plant, which hear of each other's holds.
     """
     yield [Link(ENDPOINT, (), up=True, at_ms=clock())]
-    desk = Desk(settings, clock, known_fact)
+    desk = Desk(settings, clock, known_fact, lines)
     while True:
         if told := desk.take(await messages.get()):
             yield told
@@ -54,12 +58,17 @@ class Desk:
     """Takes messages as they come."""
 
     def __init__(
-        self, settings: DeskSettings, clock: Callable[[], int], known_fact: KnownFact
+        self,
+        settings: DeskSettings,
+        clock: Callable[[], int],
+        known_fact: KnownFact,
+        lines: Sequence[str],
     ) -> None:
         self._days = settings.request_days
         self._answers_max = settings.answers_max
         self._clock = clock
         self._known_fact = known_fact
+        self._lines = lines
         self._answers: dict[str, Reply] = {}
 
     def take(self, message: Message | Reject) -> list[Observation]:
@@ -73,6 +82,11 @@ class Desk:
                 self._remember(answer)
             case dict() as document if message.topic.name == "transfer":
                 return list(released(message.topic.path, document, self._clock()))
+            case dict() as document if message.topic.name == "hold":
+                known_ms = self._days * DAY_MS
+                return list(
+                    held(message.topic.path, document, self._lines, self._clock(), known_ms)
+                )
             case dict() as document if message.topic.name == "inspections":
                 return list(gated(message.topic.path, document, self._clock(), self._days))
         return []

@@ -14,6 +14,7 @@ from uns.codec import encode_document
 from uns.model.commands import (
     AskForCard,
     AskForChart,
+    AskForHold,
     AskForInspection,
     AskForOrder,
     AskForStop,
@@ -22,6 +23,7 @@ from uns.model.commands import (
 )
 from uns.model.events import (
     ChartCommanded,
+    HoldCommanded,
     Identifier,
     InspectionCommanded,
     KanbanCommanded,
@@ -63,6 +65,10 @@ INSPECTION_FIELDS: Final[dict[str, Fields]] = {
     "cancel": Fields(),
     "resume": Fields(),
 }
+HOLD_FIELDS: Final[dict[str, Fields]] = {
+    "place": Fields(one_of=("lot", "unit_id"), also=("item", "halts")),
+    "release": Fields(needed=("hold_id",)),
+}
 ALWAYS: Final = frozenset(
     {"request_id", "at_ms", "actor", "order_id", "stop_id", "inspection_id", "reason"}
 )
@@ -82,10 +88,11 @@ KINDS: Final[dict[str, Kind]] = {
     "kanban": Kind("line", CARD_FIELDS, KanbanCommanded.type_name),
     "chart": Kind("cell", CHART_FIELDS, ChartCommanded.type_name),
     "inspection": Kind("cell", INSPECTION_FIELDS, InspectionCommanded.type_name),
+    "hold": Kind("line", HOLD_FIELDS, HoldCommanded.type_name),
 }
 
 
-_ASKED: Final = (AskForOrder, AskForStop, AskForCard, AskForChart, AskForInspection)
+_ASKED: Final = (AskForOrder, AskForStop, AskForCard, AskForChart, AskForInspection, AskForHold)
 
 
 class Refused(NamedTuple):
@@ -125,7 +132,7 @@ def filters(plant: Plant) -> tuple[str, ...]:
     return (
         *(f"{place}/_cmd/{name}/+" for place in places for name in KINDS),
         *(f"{place}/_event/reply/+" for place in places[LEVELS.index("line") :]),
-        f"{places[LEVELS.index('line')]}/_state/transfer/+",
+        *(f"{places[LEVELS.index('line')]}/_state/{name}/+" for name in ("transfer", "hold")),
         f"{places[LEVELS.index('cell')]}/_state/inspections",
     )
 

@@ -18,6 +18,7 @@ from uns.fold import Document, Step, Tick
 from uns.model.events import (
     Counted,
     Event,
+    HoldSaid,
     Loaded,
     OperationGated,
     OrderCommanded,
@@ -26,7 +27,7 @@ from uns.model.events import (
 )
 from uns.model.plant import Plant
 
-INPUTS: Final = (Released, OrderCommanded, OrderMoved, OperationGated, Loaded, Counted)
+INPUTS: Final = (Released, OrderCommanded, OrderMoved, OperationGated, HoldSaid, Loaded, Counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class OrderProgress:
                 change = commanded(self.plant, state, event)
             case OrderMoved() if event.path == state.line:
                 change = rules.moved(state, event)
+            case HoldSaid() if event.path == state.line:
+                change = rules.held(self.plant, state, event)
             case OperationGated():
                 change = rules.gated(self.plant, state, event)
             case Loaded():

@@ -32,6 +32,8 @@ from uns.model.events import OrderCommanded, Reply
 from uns.model.order import NEXT, DispatchStatus, OrderCommand, refusal
 from uns.model.plant import Plant
 
+GOES_ON: Final[frozenset[OrderCommand]] = frozenset({"start", "resume", "unhold"})
+
 
 class Asked(NamedTuple):
     """A command that its order's state takes: `to` is the state that it leads to."""
@@ -94,8 +96,15 @@ def _judged(plant: Plant, state: LineOrders, event: OrderCommanded) -> Outcome:
     to = NEXT.get((now, event.command))
     if to is None:
         return Refused(refusal(order.order_id, now, event.command))
+    if (hold := _halting(state, order)) and event.command in GOES_ON:
+        return Refused(f"{order.order_id} is halted by hold {hold}: release that first")
     order = replace(order, reason=(event.reason or "")[:REASON_LENGTH_MAX] or None)
     return _DO.get(event.command, _turned)(Asked(plant, state, order, event, to))
+
+
+def _halting(state: LineOrders, order: Order) -> str | None:
+    """The quality hold that halts an order."""
+    return next((key for key, halted in state.holds.items() if halted == order.order_id), None)
 
 
 def _settled(asked: Asked, order: Order) -> Change:

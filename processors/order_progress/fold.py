@@ -15,7 +15,9 @@ from processors.order_progress.figures import ending, inspected, is_left, is_ope
 from processors.order_progress.forecast import forecast, paced, quickest_ms, schedule
 from processors.order_progress.state import (
     ENDED_ORDERS_MAX,
+    HOLDS_MAX,
     OPEN_ORDERS_MAX,
+    REASON_LENGTH_MAX,
     UNRELEASED_ORDERS_MAX,
     LineOrders,
     Order,
@@ -26,13 +28,14 @@ from uns.model.events import (
     Alerted,
     Counted,
     Event,
+    HoldSaid,
     Loaded,
     OperationGated,
     OrderClosed,
     OrderMoved,
     Released,
 )
-from uns.model.order import ENDED, OrderFact, after
+from uns.model.order import ENDED, NEXT, OrderFact, after
 from uns.model.plant import Plant
 
 Change = tuple[LineOrders, tuple[Draft, ...]]
@@ -191,6 +194,26 @@ def gated(plant: Plant, state: LineOrders, event: OperationGated) -> Change:
         state, more = settled(plant, state, order, event.at_ms, may_be_left=not here)
         drafts += more
     return state, drafts
+
+
+def held(plant: Plant, state: LineOrders, event: HoldSaid) -> Change:
+    """A quality hold of this line halts an order, or does no longer: people let it go on."""
+    if event.of_line != state.line or not event.halts or event.order_id is None:
+        return state, ()
+    holds = {key: one for key, one in state.holds.items() if key != event.hold_id}
+    if event.state == "held":
+        holds[event.hold_id] = event.order_id
+    state = replace(state, holds=dict(list(holds.items())[-HOLDS_MAX:]))
+    order = state.orders.get(event.order_id)
+    if order is None or event.state == "released" or not is_open(order):
+        return state, ()
+    order = replace(
+        order,
+        status=NEXT.get((order.status, "hold"), order.status),
+        allowed=False if order.status == "waiting" else order.allowed,
+        reason=f"{event.hold_id}: {event.reason}"[:REASON_LENGTH_MAX],
+    )
+    return settled(plant, state, order, event.at_ms)
 
 
 def moved(state: LineOrders, event: OrderMoved) -> Change:

@@ -15,6 +15,7 @@ UNRELEASED_ORDERS_MAX: Final = 20
 ENDED_ORDERS_MAX: Final = 50
 TRANSFERS_MAX: Final = 50
 REASON_LENGTH_MAX: Final = 80
+HOLDS_MAX: Final = 200
 
 
 class Pace(State):
@@ -104,6 +105,7 @@ class LineOrders(State):
     refused: releases that were not taken because OPEN_ORDERS_MAX were open.
     transfers: by the id of the new order.
     listed_ms: the last fact that changed the queue or what a cell may take: few counts do.
+    holds: quality holds that halt an order of the line, by hold.
     """
 
     line: str
@@ -113,3 +115,4 @@ class LineOrders(State):
     refused: int = 0
     transfers: dict[str, Transfer] = Field(default_factory=dict)
     listed_ms: int = 0
+    holds: dict[str, str] = Field(default_factory=dict)

@@ -11,19 +11,34 @@ from typing import Final
 
 from processors.base import cell_at, replace
 from processors.quality import fold as rules
-from processors.quality import inspections, results
+from processors.quality import holds, inspections, results
 from processors.quality.documents import cell_document
+from processors.quality.hold_documents import hold_document
 from processors.quality.inspection_documents import inspections_document
 from processors.quality.inspections import Here, Subject, Turn
-from processors.quality.state import CellQuality, LineQuality
+from processors.quality.state import CellQuality, LineHolds, LineQuality
 from uns.fold import Document, Draft, Step, Tick
-from uns.model.events import Counted, Event, Inspected, InspectionCommanded, Loaded, Produced
+from uns.model.events import (
+    Consumed,
+    Counted,
+    Event,
+    HoldCommanded,
+    HoldSaid,
+    Inspected,
+    InspectionCommanded,
+    Loaded,
+    Produced,
+)
 from uns.model.plant import Plant
 
 VERDICT_INPUTS: Final = frozenset({Inspected.type_name, Loaded.type_name})
 INSPECTION_INPUTS: Final = frozenset(
     {Counted.type_name, Produced.type_name, InspectionCommanded.type_name}
 )
+
+
+HOLD_INPUTS: Final = frozenset({HoldCommanded.type_name, HoldSaid.type_name})
+USE_INPUTS: Final = frozenset({Consumed.type_name, Produced.type_name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +59,19 @@ class Quality:
 
     @property
     def inputs(self) -> frozenset[str]:
-        """What a verdict follows from; where the plant has inspection plans, they too."""
-        items = self.plant.items.values()
-        has_plans = any(s.inspections for item in items for s in item.specifications.values())
-        return VERDICT_INPUTS | INSPECTION_INPUTS if has_plans else VERDICT_INPUTS
+        """What verdicts and holds follow from; and what the plant's settings make count."""
+        known = [s for item in self.plant.items.values() for s in item.specifications.values()]
+        inputs = VERDICT_INPUTS | HOLD_INPUTS
+        if any(one.inspections for one in known):
+            inputs |= INSPECTION_INPUTS
+        if self.plant.may_release_holds or any(one.on_fail for one in known):
+            inputs |= USE_INPUTS
+        return inputs
 
     @property
     def states(self) -> frozenset[str]:
-        """What stands below `_state` of its cells."""
-        return frozenset({"quality", "inspections"})
+        """What stands below `_state` of its cells, and of its line."""
+        return frozenset({"quality", "inspections", "hold"})
 
     @property
     def state_type(self) -> type[LineQuality]:
@@ -65,13 +84,49 @@ class Quality:
 
     def fold(self, state: LineQuality, event: Event | Tick) -> Step[LineQuality]:
         """One fact. Time alone changes nothing."""
-        if isinstance(event, Tick) or cell_at(self.plant, state.line, event.path) is None:
+        if isinstance(event, Tick):
+            return Step(state)
+        if event.path != state.line and cell_at(self.plant, state.line, event.path) is None:
             return Step(state)
         before = state.cells.get(event.path, CellQuality())
         cell, outputs = self._folded(self._here(before, event), before, event)
-        if cell == before:
-            return Step(state, outputs)
-        return Step(replace(state, cells={**state.cells, event.path: cell}), outputs)
+        held = self._held(state, before, cell, event)
+        if cell != before:
+            state = replace(state, cells={**state.cells, event.path: cell})
+        if held.holds != state.holds:
+            state = replace(state, holds=held.holds)
+        return Step(state, (*outputs, *held.drafts))
+
+    def _held(
+        self, state: LineQuality, before: CellQuality, cell: CellQuality, event: Event
+    ) -> holds.Held:
+        line, known = state.line, state.holds
+        match event:
+            case HoldCommanded() if event.path == line:
+                return holds.commanded(self.plant, line, known, event)
+            case HoldSaid() if event.path == line:
+                return holds.Held(holds.said(line, known, event))
+            case Consumed():
+                return holds.consumed(known, event)
+            case Produced():
+                return holds.produced(line, known, event)
+        return self._failed(line, known, event.path, before, cell)
+
+    def _failed(
+        self, line: str, known: LineHolds, path: str, before: CellQuality, cell: CellQuality
+    ) -> holds.Held:
+        """Hold what the samples are of that failed by this fact."""
+        held = holds.Held(known)
+        if cell.samples is before.samples:
+            return held
+        for sample in cell.samples.values():
+            was = before.samples.get(sample.sample_id)
+            if sample is was or sample.verdict != "fail" or (was and was.verdict == "fail"):
+                continue
+            if rule := holds.on_fail(self.plant, path, sample.item):
+                more = holds.failed(line, held.holds, path, rule, sample)
+                held = holds.Held(more.holds, (*held.drafts, *more.drafts))
+        return held
 
     def _here(self, cell: CellQuality, event: Event) -> Here:
         """The cell, and when the fact was: of a lost clock, the last change of its inspections."""
@@ -105,13 +160,21 @@ class Quality:
             for path, cell in state.cells.items()
             if cell.last is not None
         }
-        return judged | {
-            f"{path}/_state/inspections": inspections_document(
-                Here(self.plant, path, cell.inspections.at_ms), cell.inspections
-            )
-            for path, cell in state.cells.items()
-            if cell.inspections.opened
+        shown = {
+            f"{state.line}/_state/hold/{hold.number}": hold_document(hold)
+            for hold in (*state.holds.released, *state.holds.open.values())
         }
+        return (
+            judged
+            | shown
+            | {
+                f"{path}/_state/inspections": inspections_document(
+                    Here(self.plant, path, cell.inspections.at_ms), cell.inspections
+                )
+                for path, cell in state.cells.items()
+                if cell.inspections.opened
+            }
+        )
 
 
 def build(plant: Plant) -> Quality:

@@ -43,12 +43,13 @@ def _summary(cell: CellQuality, last: Sample, judgements: list[Judgement]) -> st
     if last.specification is None:
         why = f"no specification for item {shown(last.item)}"
     else:
-        why = _worded(next((o for o in judgements if o.verdict == last.verdict), judgements[0]))
+        why = worded(next((o for o in judgements if o.verdict == last.verdict), judgements[0]))
     decided = cell.current.passed + cell.current.failed
     return f"{last.verdict}: {why}; {cell.current.passed} of {decided} passed"
 
 
-def _worded(one: Judgement) -> str:
+def worded(one: Judgement) -> str:
+    """A value and its limits, for people."""
     value = "not measured yet" if one.value is None else f"{one.value:g}"
     lower = "" if one.lower is None else f"{one.lower:g}"
     upper = "" if one.upper is None else f"{one.upper:g}"

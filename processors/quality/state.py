@@ -14,6 +14,11 @@ SAMPLES_MAX: Final = 30
 NO_RUN: Final = -1
 ENDED_MAX: Final = 5
 PRESENTED_MAX: Final = 20
+HOLDS_MAX: Final = 200
+"""Holds that may be open on a line; what fails beyond is told of, and not held."""
+RELEASED_SHOWN: Final = 5
+ELSEWHERE_MAX: Final = 1_000
+USED_MAX: Final = 8
 
 
 class Judgement(State):
@@ -149,8 +154,61 @@ class CellQuality(State):
     inspections: CellInspections = CellInspections()
 
 
+class Hold(State):
+    """What is held, and why; `released_ms` and by whom, once it is released.
+
+    fails: verdicts that failed in it. sample_id, specification, values: of the first of them.
+    cause_id: the hold of what it was made of. role: whom the alert is for.
+    """
+
+    hold_id: str
+    lot: str | None
+    unit_id: str | None
+    item: str | None
+    order_id: str | None
+    halts: bool
+    reason: str
+    actor: str | None
+    opened_ms: int
+    fails: int = 0
+    sample_id: str | None = None
+    specification: str | None = None
+    values: tuple[Judgement, ...] = ()
+    cause_id: str | None = None
+    role: str | None = None
+    released_ms: int | None = None
+
+    @property
+    def number(self) -> str:
+        """Which of its line's holds it is: the last part of its id."""
+        return self.hold_id.rpartition("-")[2]
+
+
+class Named(State):
+    """The lot or the unit that another line holds."""
+
+    lot: str | None
+    unit_id: str | None
+
+
+class LineHolds(State):
+    """A line's holds.
+
+    opened: how many there ever were, which numbers them. released: the last ones, which are still
+    shown. elsewhere: what other lines hold, by hold. used: holds of what went into a cell since its
+    last output, by path.
+    """
+
+    opened: int = 0
+    open: dict[str, Hold] = Field(default_factory=dict)
+    released: tuple[Hold, ...] = ()
+    elsewhere: dict[str, Named] = Field(default_factory=dict)
+    used: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
 class LineQuality(State):
-    """The cells of one line by path."""
+    """The cells of one line by path, and what the line holds."""
 
     line: str
     cells: dict[str, CellQuality] = Field(default_factory=dict)
+    holds: LineHolds = LineHolds()

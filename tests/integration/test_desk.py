@@ -15,7 +15,7 @@ from processors import PROCESSORS
 from tests.brokers import RunningBroker, bounded, running_broker, unique, until
 from tests.example import PUMP, plant
 from tests.records import GivenRecord
-from uns.cli import inspecting, kanban, orders
+from uns.cli import holding, inspecting, kanban, orders
 from uns.cli.bridging import run_bridge
 from uns.cli.chart_app import decide, listed
 from uns.cli.child import Context
@@ -45,6 +45,8 @@ def a_plant() -> Plant:
     packing["cells"]["pack"]["ideal_cycle_ms"]["pump-a"] = 900
     pressed = document["items"]["pump-a"]["specifications"]["press"]
     pressed["inspections"] = {"first": {"when": "first-article", "by_hand": True}}
+    pressed["on_fail"] = {"hold": "lot", "halt_order": True, "alert_role": "quality"}
+    document["may_release_holds"] = ["anna"]
     return Plant.model_validate(document)
 
 
@@ -415,3 +417,46 @@ async def test_an_order_does_not_complete_while_an_inspection_is_open(
     assert await rig.ask(complete, "r-2", order_id="PO-1") == ("accepted", "PO-1 is completed")
     (verdict,) = rig.said(f"{CELL}/_event/verdict")
     assert (verdict["operator"], verdict["specification"]) == ("operator", "pump-a/press/7")
+
+
+@bounded
+@pytest.mark.parametrize("killed", [(), ("desk",)])
+async def test_what_fails_is_held_everywhere_until_somebody_with_the_right_releases_it(
+    rig: Rig, killed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.start("quality")
+    await until(lambda: any(m.topic == f"{PUMP}/_hub/processor/quality" for m in rig.seen))
+    await rig.release("PO-1")
+    await rig.load("PO-1")
+    await until(lambda: rig.document(PUMP, "order/po-1--u3").get("dispatch_status") == "running")
+    await rig.kill(*killed)
+    body = {"sample_id": "s1", "values": {"press_force": 99.0}, "lot": "B-7", "order_id": "PO-1"}
+    sample = Draft(CELL, "inspected", rig.clock(), {**body, "item": "pump-a"})
+    payload = encode_event(sample, f"plc-assembly:{to_dotted(PUMP)}", 1, 2)
+    await rig.client.publish(sample.topic, payload)
+    await until(lambda: rig.document(PUMP, "hold/1").get("state") == "held")
+    rig.start(*killed)
+    await until(lambda: rig.document(PUMP, "order/po-1--u3").get("dispatch_status") == "held")
+    heard = {PUMP, PACKING, "acme/berlin/machining/housing"}
+    await until(lambda: {one["path"] for one in rig.said("/_event/hold-said")} == heard)
+    (alert,) = [one for one in rig.said("/_event/alert") if one["code"] == "out-of-specification"]
+    assert alert["evidence"]["role"] == "quality"
+    hold_id = rig.document(PUMP, "hold/1")["hold_id"]
+    go_on = f"{PUMP}/_cmd/order/unhold"
+    halted = f"PO-1 is halted by hold {hold_id}: release that first"
+    assert await rig.ask(go_on, "r-1", order_id="PO-1") == ("refused", halted)
+    why = {"reason": "measured again", "actor": "anna"}
+    with locked(rig.folder):
+        await asyncio.to_thread(
+            holding.holds, "pump", rig.folder.root, everything=False, as_json=False
+        )
+        assert hold_id in capsys.readouterr().out
+        ben = {**why, "actor": "ben"}
+        with pytest.raises(typer.Exit):
+            await asyncio.to_thread(holding.release, hold_id, ben, rig.folder.root, as_json=False)
+        assert "ben may not release holds: anna may" in "".join(capsys.readouterr())
+        await asyncio.to_thread(holding.release, hold_id, why, rig.folder.root, as_json=False)
+    assert capsys.readouterr().out == f"accepted: B-7 is released from {hold_id}\n"
+    await until(lambda: len(rig.said("/_event/hold-said")) == 2 * len(heard))
+    assert await rig.ask(go_on, "r-2", order_id="PO-1") == ("accepted", "PO-1 is running")
+    assert rig.document(PUMP, "hold/1")["state"] == "released"

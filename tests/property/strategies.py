@@ -38,6 +38,11 @@ inspection_ids = st.builds(
     st.sampled_from(tuple(plant().cells)[:3]),
     st.integers(1, 6),
 )
+hold_ids = st.builds(
+    lambda line, number: f"{to_dotted(line)}-hold-{number}",
+    st.sampled_from(LINES),
+    st.integers(1, 4),
+)
 values = st.none() | st.floats(-1e6, 1e6) | st.sampled_from([39.98, 40.02, 12, 119.8])
 
 
@@ -158,6 +163,30 @@ AT_A_LINE: dict[str, SearchStrategy[Row]] = {
         command=st.sampled_from(["empty", "ordered", "full"]),
         loop=st.sampled_from(["bearings", "bearing"]) | WORDS,
         card=st.none() | st.integers(1, 5),
+    ),
+    "hold-commanded": _fields(
+        "hold-commanded",
+        request_id=st.sampled_from(["r-1", "r 2/ä"]) | WORDS,
+        command=st.sampled_from(["place", "release"]),
+        hold_id=st.none() | hold_ids,
+        lot=st.none() | st.sampled_from(LOTS),
+        unit_id=st.none() | st.sampled_from(["PU-0000001", "L1"]),
+        order_id=order_ids,
+        halts=st.booleans(),
+        reason=WORDS,
+        actor=st.sampled_from(["anna", "ben"]),
+    ),
+    "hold-said": _fields(
+        "hold-said",
+        hold_id=hold_ids,
+        of_line=st.sampled_from(LINES),
+        state=st.sampled_from(["held", "held", "released"]),
+        lot=st.none() | st.sampled_from(LOTS),
+        unit_id=st.none() | st.sampled_from(["PU-0000001", "L1"]),
+        item=items,
+        order_id=order_ids,
+        halts=st.booleans(),
+        reason=WORDS,
     ),
     "order-moved": _fields(
         "order-moved", new_order_id=st.sampled_from(NEW_ORDERS), to_line=st.sampled_from(LINES)

@@ -10,7 +10,15 @@ from processors import PROCESSORS
 from tests.example import HOUSING, MILL, plant
 from tests.property.strategies import histories
 from uns.fold import Draft, Processor, advance
-from uns.model.events import Consumed, Counted, Event, Inspected, Produced, StopCommanded
+from uns.model.events import (
+    Consumed,
+    Counted,
+    Event,
+    Inspected,
+    Produced,
+    StopCommanded,
+    VerdictGiven,
+)
 from uns.model.kpi import Sums, oee
 
 moderate = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -132,7 +140,8 @@ def test_what_was_consumed_is_on_edges_or_pends(events: list[Event]) -> None:
 @moderate
 @given(events=histories(HOUSING, INPUTS["quality"]))
 def test_every_sample_is_counted_once_by_its_latest_verdict(events: list[Event]) -> None:
-    processor, state, outputs = run("quality", events)
+    processor, state, said = run("quality", events)
+    outputs = [one for one in said if one.type == VerdictGiven.type_name]
     documents = processor.documents(state)
     inspected = [e for e in events if isinstance(e, Inspected)]
     assert len(inspected) == len(outputs)

@@ -16,7 +16,7 @@ from uns.model.events import EVENTS
 def test_every_schema_is_a_schema(uns: Cli) -> None:
     names = uns("schema", "--json").json
     assert uns("schema").out.split() == names
-    commands = {"order-release", "order", "stop", "kanban", "chart", "inspection", "write"}
+    commands = {"order-release", "order", "stop", "kanban", "chart", "inspection", "hold", "write"}
     kinds = {f"cmd-{name}" for name in commands} | set(EVENTS)
     assert set(names) == {"namespace", "tag", "asyncapi"} | kinds
     for name in set(names) - {"asyncapi"}:

@@ -233,5 +233,6 @@ def test_every_command_says_how_it_is_called() -> None:
         "kanban/{command}",
         "chart/{command}",
         "inspection/{command}",
+        "hold/{command}",
         "write/{tag}",
     }

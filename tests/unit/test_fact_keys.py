@@ -82,7 +82,7 @@ class Rig:
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox, self.keys, self.now_ms = outbox, FactKeys(outbox), DAY_MS * 100
-        self.desk = Desk(DeskSettings(request_days=2), lambda: self.now_ms, self.keys.known)
+        self.desk = Desk(DeskSettings(request_days=2), lambda: self.now_ms, self.keys.known, ())
 
     def ask(self, request_id: str, **fields: Any) -> list[str]:
         """The types of what becomes of a command, and of an answer its reason."""

@@ -23,6 +23,7 @@ from uns.cli.errors import CommandError, UsageError
 from uns.cli.export import export_app
 from uns.cli.folder import DEFAULT
 from uns.cli.grafana import grafana_app
+from uns.cli.hold_app import hold_app
 from uns.cli.hub import HubOptions
 from uns.cli.inspections_app import inspection_app
 from uns.cli.kanban_app import kanban_app
@@ -66,6 +67,7 @@ app.add_typer(order_app, name="order")
 app.add_typer(stops_app.stop_app, name="stop")
 app.add_typer(sampling_app, name="sampling")
 app.add_typer(inspection_app, name="inspection")
+app.add_typer(hold_app, name="hold")
 app.add_typer(kanban_app, name="kanban")
 app.add_typer(chart_app, name="chart")
 app.add_typer(broker_app, name="broker")

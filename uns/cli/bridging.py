@@ -112,7 +112,8 @@ def _epcis(b: BridgeContext) -> AsyncIterator[list[Observation]]:
 def _desk(b: BridgeContext) -> AsyncIterator[list[Observation]]:
     from bridges.desk.client import observe
 
-    return observe(b.settings, b.context.clock, b.commands, b.runner.known_fact)
+    lines = tuple(b.context.plant.lines)
+    return observe(b.settings, b.context.clock, b.commands, b.runner.known_fact, lines)
 
 
 OBSERVE: Final[dict[str, Observe]] = {

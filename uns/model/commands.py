@@ -24,6 +24,7 @@ from uns.model.events import (
     StopCommand,
     Words,
 )
+from uns.model.hold import HoldCommand
 from uns.model.inspection import DEFECTS_MAX, PIECES_MAX, InspectionCommand
 from uns.model.kanban import CardCommand
 from uns.model.observation import Scalar
@@ -131,6 +132,23 @@ class AskForInspection(Command):
     reason: Annotated[Words, Field(min_length=1)] | None = None
 
 
+class AskForHold(Command):
+    """`_cmd/hold/<command>` at a line: hold a lot or a unit, or release one of its holds.
+
+    place takes `lot` or `unit_id`, and may say the order; release takes `hold_id`.
+    """
+
+    request_id: RequestKey
+    actor: Identifier
+    hold_id: Identifier | None = None
+    lot: Identifier | None = None
+    unit_id: Identifier | None = None
+    item: Identifier | None = None
+    order_id: Identifier | None = None
+    halts: bool | None = None
+    reason: Annotated[Words, Field(min_length=1)]
+
+
 class AskForChart(Command):
     """`_cmd/chart/<command>` at a cell: a decision about one of its control charts.
 
@@ -172,6 +190,7 @@ COMMANDS: Final[dict[str, type[Command]]] = {
     "kanban/{command}": AskForCard,
     "chart/{command}": AskForChart,
     "inspection/{command}": AskForInspection,
+    "hold/{command}": AskForHold,
     "write/{tag}": WriteTag,
 }
 """By what follows `_cmd/`, the first that fits; braces stand for one segment."""
@@ -181,6 +200,7 @@ NAMES: Final[dict[type[Command], tuple[str, ...]]] = {
     AskForCard: get_args(CardCommand),
     AskForChart: get_args(ChartCommand),
     AskForInspection: get_args(InspectionCommand),
+    AskForHold: get_args(HoldCommand),
 }
 """What that segment may be, where it is not a name of the plant's."""
 _BRACES: Final = re.compile(r"\{\w+\}")

@@ -42,6 +42,7 @@ from uns.model.derived import (
     StopSplit,
     VerdictGiven,
 )
+from uns.model.hold import HoldCommanded, HoldOpened, HoldReleased, HoldSaid
 from uns.model.observation import Quality
 from uns.model.payload import (
     CHART_POINTS_MAX,
@@ -91,6 +92,10 @@ __all__ = [
     "Finite",
     "Folded",
     "Gap",
+    "HoldCommanded",
+    "HoldOpened",
+    "HoldReleased",
+    "HoldSaid",
     "Identifier",
     "Inspected",
     "InspectionClosed",
@@ -325,6 +330,8 @@ BRIDGE_EVENTS: Final[tuple[type[Event], ...]] = (
     ChartCommanded,
     InspectionCommanded,
     OperationGated,
+    HoldCommanded,
+    HoldSaid,
     StopCommanded,
     Reply,
     WriteAttempted,
@@ -336,6 +343,8 @@ PROCESSOR_EVENTS: Final[tuple[type[Event], ...]] = (
     VerdictGiven,
     InspectionOpened,
     InspectionClosed,
+    HoldOpened,
+    HoldReleased,
     SpcViolated,
     LimitsFrozen,
     Edge,

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from uns.model.calendar import Calendar, Shift
+from uns.model.hold import OnFail
 from uns.model.inspection import InspectionPlan
 from uns.model.kanban import KanbanLoop
 from uns.model.path import SEGMENT, parent
@@ -180,11 +181,15 @@ class Limits(Part):
 
 
 class Specification(Part):
-    """What is inspected at one operation of an item, by revision, and `inspections`: when."""
+    """What is inspected at one operation of an item, by revision, and `inspections`: when.
+
+    on_fail: what is held when a sample fails; without it, nothing.
+    """
 
     revision: str
     characteristics: Annotated[dict[Characteristic, Limits], Field(min_length=1)]
     inspections: dict[Segment, InspectionPlan] = {}
+    on_fail: OnFail | None = None
 
 
 class Routing(Part):
@@ -288,6 +293,9 @@ class Plant(Part):
     items: dict[Segment, Item]
     reasons: dict[str, Reason] = {}
     bridges: dict[Segment, Bridge]
+    may_release_holds: tuple[str, ...] = Field(
+        default=(), description="who may release quality holds; without it, whoever gives a name"
+    )
 
     @cached_property
     def cells(self) -> dict[str, Place]:
