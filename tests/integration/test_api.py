@@ -23,6 +23,7 @@ from uns.api.limits import BODY_BYTES_MAX, SPAN_DAYS_MAX
 from uns.historian.errors import QueryFailed
 from uns.historian.history import (
     bottleneck,
+    defects,
     downtime,
     genealogy,
     losses,
@@ -32,6 +33,7 @@ from uns.historian.history import (
     spc,
     states,
     values,
+    yields,
 )
 from uns.historian.history.period import PAGE_MAX, Period
 from uns.historian.reader import Reader, open_reader
@@ -95,6 +97,8 @@ def test_each_path_gives_the_answer_of_its_question(api: httpx.Client, reader: R
         "/downtime": (place, downtime.downtime_pareto(reader, plant, cells, HOUR)),
         "/oee": ({**place, "by": "shift"}, oee.oee(reader, plant, LINE, HOUR, "shift")),
         "/losses": (place, losses.loss_tree(reader, plant, LINE, HOUR)),
+        "/yield": ({**place, "by": "item"}, yields.yields(reader, plant, LINE, HOUR, "item")),
+        "/defects": (place, defects.defects(reader, cells, HOUR)),
         "/reliability": (place, reliability.reliability(reader, plant, LINE, HOUR)),
         "/bottleneck": (place, bottleneck.bottleneck(reader, plant, LINE, HOUR)),
         "/orders": ({"path": LINE}, orders.orders(reader, path=LINE, limit=500)),
@@ -197,7 +201,7 @@ def test_what_cannot_be_answered_says_why(
 
 
 def test_every_list_is_bounded_as_openapi_says(api: httpx.Client) -> None:
-    of_cells = {"/v1/losses", "/v1/reliability", "/v1/bottleneck", "/v1/energy"}
+    of_cells = {"/v1/losses", "/v1/yield", "/v1/reliability", "/v1/bottleneck", "/v1/energy"}
     bounded_by_what_they_are = {"/v1/health", "/v1/oee", "/v1/orders/{order_id}", *of_cells}
     paths = api.get(api.base_url.join("/openapi.json")).json()["paths"]
     for path, operations in paths.items():

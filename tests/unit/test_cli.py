@@ -96,6 +96,8 @@ def test_the_commands_that_scripts_rely_on_are_there() -> None:
         "orders",
         "spc",
         "losses",
+        "yield",
+        "defects",
         "reliability",
         "bottleneck",
         "energy",

@@ -16,12 +16,14 @@ from uns.api.limits import DAY_MS, LIMIT_DEFAULT, Filter, Limit, Paged, Place, T
 from uns.api.places import Node, nodes
 from uns.historian.gaps import gaps as missing_events
 from uns.historian.history import bottleneck as holding_back
+from uns.historian.history import defects as wrong
 from uns.historian.history import downtime as stops
 from uns.historian.history import energy as metered
 from uns.historian.history import genealogy, orders, spc, states, values
 from uns.historian.history import losses as lost
 from uns.historian.history import oee as kpi
 from uns.historian.history import reliability as failures
+from uns.historian.history import yields as passed
 from uns.historian.history.period import PAGE_MAX, Page
 from uns.historian.walks import Direction
 
@@ -165,6 +167,29 @@ def oee(context: Given, record: Record, path: Place, window: Window, by: kpi.By 
 def losses(context: Given, record: Record, path: Place, window: Window) -> lost.LossTree:
     """The six big losses of a place in minutes and pieces, the biggest first, with reasons."""
     return lost.loss_tree(record, context.plant, path, window)
+
+
+@router.get("/yield")
+def yields(
+    context: Given, record: Record, path: Place, window: Window, by: passed.By = "all"
+) -> passed.Yields:
+    """First-pass and rolled-throughput yield of a place from sums, with each step's counts."""
+    return passed.yields(record, context.plant, path, window, by)
+
+
+@router.get("/defects")
+def defects(  # noqa: PLR0913 - the parameters of the path
+    *,
+    context: Given,
+    record: Record,
+    path: Place,
+    window: Window,
+    by: wrong.By = "code",
+    limit: Annotated[int, Query(ge=1, le=wrong.BARS_MAX)] = 20,
+) -> wrong.Defects:
+    """Defects of the cells at or below a place, the most frequent first."""
+    cells = kpi.cells_below(context.plant, path)
+    return wrong.defects(record, cells, window, by=by, limit=limit)
 
 
 @router.get("/reliability")

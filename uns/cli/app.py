@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from uns.cli import history, inspection, reading, stops_app, times
+from uns.cli import history, inspection, quality_app, reading, stops_app, times
 from uns.cli import replay as replaying
 from uns.cli import report as reporting
 from uns.cli import verify as verifying
@@ -254,6 +254,9 @@ def trace(
 
 for _command, _example in (*history.COMMANDS, *stops_app.COMMANDS):
     app.command(epilog=f"Example: {_example}")(_command)
+
+for _name, _command, _example in quality_app.COMMANDS:
+    app.command(_name, epilog=f"Example: {_example}")(_command)
 
 
 @app.command(epilog="Example: uns query 'select verdict, count(*) from verdicts group by 1'")

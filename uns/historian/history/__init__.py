@@ -19,5 +19,7 @@ question names its period, whose end is no later than plant time now.
     energy                 what meters counted, and of it for each good piece
     orders                 orders, and the story of one
     spc                    characteristics with limits
+    yields                 first-pass and rolled-throughput yield, by sums
+    defects                what is wrong with pieces, the most frequent first
     genealogy              what a lot contains, and where it went
 """

@@ -37,7 +37,7 @@ COLUMNS: Final[dict[By, str]] = {
     "item": "item",
     "line": "CASE WHEN length(cell) - length(replace(cell, '/', '')) = 3 THEN cell ELSE line END",
 }
-_SUMS: Final = f"""
+SUMS: Final = f"""
 WITH near AS (
     SELECT * FROM oee_sums WHERE cell IN ({{cells}}) AND start_ms < $2 AND end_ms >= $1
 ), edges AS (
@@ -72,7 +72,8 @@ WITH near AS (
 SELECT {{key}}, element, sum(ms), {", ".join(f"sum({name} * part)" for name in COUNTS)}
 FROM counted GROUP BY 1, 2
 """  # noqa: S608 - constants of ours
-"""The offset keeps a planner from reading all intervals for the few of a shift that is cut."""
+"""Of `{cells}` by `{key}`. The offset keeps a planner from reading all intervals for the few of a
+shift that is cut."""
 
 
 class Losses(Answer):
@@ -233,7 +234,7 @@ def _found(
     reader: Reader, places: Sequence[Place], asked: Period, by: By
 ) -> dict[str | None, Sums]:
     cells = [place.path for place in places]
-    sql = _SUMS.format(cells=numbered(len(cells), 3), key=COLUMNS[by])
+    sql = SUMS.format(cells=numbered(len(cells), 3), key=COLUMNS[by])
     params = (asked.from_ms, asked.to_ms, *cells)
     answer = reader.query(sql, params, ROWS_MAX, TIMEOUT_S_MAX)
     found = summed(answer.rows)
@@ -247,12 +248,12 @@ def _found(
 def _by_week(days: Mapping[str | None, Sums]) -> dict[str | None, Sums]:
     found: dict[str | None, Sums] = {}
     for day, sums in days.items():
-        key = _week_of(day or "")
+        key = week_of(day or "")
         found[key] = found.get(key, Sums()) + sums
     return found
 
 
-def _week_of(day: str) -> str | None:
+def week_of(day: str) -> str | None:
     """The week of a day; None where a shift's id, which is any text, begins with none."""
     try:
         return week(date.fromisoformat(day))
